@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# make demo   two lab sites on this machine, a VM that moves between them live, and the proof that nothing was lost
+# make test   every check and test          make bench   against the tools that a user would otherwise pick
+# make lab    the two sites, provisioned    make clean   takes away all that the others made
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= /usr/bin/python3
+BUILD := build
+VENV := $(BUILD)/venv
+BIN := $(CURDIR)/$(VENV)/bin
+COLLECTION := $(BUILD)/collections/ansible_collections/virt8ra/federation
+INSTALLED := $(BUILD)/installed
+export PATH := $(BIN):$(PATH)
+export ANSIBLE_HOME := $(CURDIR)/$(BUILD)/ansible
+export ANSIBLE_FORCE_COLOR ?= $(if $(shell test -t 1 && echo tty),1,)
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help demo lab test bench clean lint sanity unit integration second-core
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+$(BUILD)/.packages: bindep.txt
+	@mkdir -p $(BUILD)
+	@missing=$$(sed -n 's/^\([a-z0-9.+-]\+\) *\[platform:dpkg\].*/\1/p' bindep.txt | while read -r package; do \
+	    dpkg-query -W -f '$${db:Status-Status}' "$$package" 2>/dev/null | grep -qx installed || echo "$$package"; done); \
+	if [ -n "$$missing" ]; then \
+	    echo "==> installing OS packages from bindep.txt:" $$missing; \
+	    apt-get -qq update; \
+	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $$missing > $(BUILD)/packages.log; \
+	else echo "==> all OS packages of bindep.txt are there"; fi
+	@touch $@
+
+$(VENV)/.ready: requirements.txt $(BUILD)/.packages
+	@echo "==> making the virtual environment $(VENV) from requirements.txt"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --requirement requirements.txt
+	@touch $@
+
+$(VENV)/.test-ready: tests/requirements.txt $(VENV)/.ready
+	@echo "==> adding tests/requirements.txt to $(VENV)"
+	@$(BIN)/pip install --quiet --requirement tests/requirements.txt
+	@touch $@
+
+# The link by which ansible.cfg finds this checkout as the collection virt8ra.federation.
+$(COLLECTION):
+	@mkdir -p $(dir $@)
+	@ln -sfn ../../../.. $@
+
+READY := $(VENV)/.ready $(COLLECTION)
+TEST_READY := $(VENV)/.test-ready $(COLLECTION)
+
+lab: $(READY)
+	ansible-playbook playbooks/lab.yml playbooks/provision.yml
+
+demo: $(READY)
+	ansible-playbook playbooks/demo.yml
+
+clean: $(if $(wildcard $(VENV)/.ready),$(COLLECTION))
+	@if command -v ansible-playbook > /dev/null; then \
+	    ansible-playbook playbooks/lab.yml -e lab_site_state=absent -e lab_site_remove_image=true; fi
+	rm -rf $(BUILD) .pytest_cache .ruff_cache .mypy_cache .ansible
+
+lint: $(TEST_READY)
+	ruff format --check .
+	ruff check .
+	mypy
+	yamllint --strict .
+	ansible-lint --offline
+
+# The checks run on what a user installs: the built artefact.
+$(INSTALLED)/.built: $(TEST_READY) $(shell git ls-files 2>/dev/null | grep -v ' ')
+	@rm -rf $(INSTALLED) && mkdir -p $(INSTALLED)
+	ansible-galaxy collection build --output-path $(INSTALLED)
+	ansible-galaxy collection install --no-deps --force --collections-path $(INSTALLED) $(INSTALLED)/virt8ra-federation-*.tar.gz
+	@touch $@
+
+sanity: $(INSTALLED)/.built
+	bash tests/sanity/run.sh $(INSTALLED)/ansible_collections/virt8ra/federation
+
+second-core: $(TEST_READY)
+	bash tests/second_core.sh
+
+unit: $(TEST_READY)
+	pytest tests/unit
+
+integration: lab $(TEST_READY)
+	pytest tests/integration
+
+test: lint sanity second-core lab
+	pytest tests/unit tests/integration
+
+bench: lab $(TEST_READY)
+	python -m tests.benchmarks

@@ -1,0 +1,388 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The federation file as an Ansible inventory: reads it, asks the sites (or the cache), and fills in hosts and groups."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: sites
+author:
+  - The virt8ra.federation authors (!UNKNOWN)
+short_description: Every site, hypervisor, VM and cluster of a federation
+version_added: 0.1.0
+description:
+  - Reads a federation file, whose name ends in C(.sites.yml) or C(.sites.yaml), and asks all hypervisors that it names for
+    their VMs, all at the same time.
+  - Hypervisors and cluster nodes that the file declares are hosts even before they exist or answer, so one file serves to
+    provision a site and later to discover what runs there.
+  - A site that fails or is late is a warning; its declared hosts stay, in the group C(unreachable_sites).
+    Set O(strict_sites=true) to make that fatal.
+  - "Groups: C(site_NAME), which is a child of C(provider_NAME) and of C(country_CODE); C(hypervisors), C(vms), C(nodes);
+    C(clusters) with a child C(cluster_NAME) for each cluster; C(unreachable_sites), with the sites of which no hypervisor
+    answered as children, and with single hypervisors that did not answer. Names are made safe as Ansible does it,
+    C(site_lab_es) for the site V(lab-es), and otherwise kept as written."
+  - "Variables of every host: C(federation_kind) (V(hypervisor), V(node) or V(vm)), C(federation_name),
+    C(federation_site_name), C(federation_provider), C(federation_country); C(ansible_host) where it is known."
+  - "Variables of a hypervisor: C(federation_site) (the whole site, as the modules' option O(ignore:site) takes it),
+    C(federation_hypervisor), C(federation_hypervisor_name), C(federation_reachable)."
+  - "Variables of a node: C(federation_site), C(federation_cluster), C(federation_node)."
+  - "Variables of a VM: C(federation_uuid), C(federation_state) (V(running), V(paused), V(stopped) or V(crashed)),
+    C(federation_hypervisor_name), C(federation_cpus), C(federation_memory) and sizes in C(federation_disks) in bytes,
+    C(federation_nics), C(federation_description), C(federation_allowed_countries), C(federation_owner) (the hypervisor that
+    may run it, and the epoch), C(federation_migration) (its last migration: source, target, mode and phase),
+    C(federation_managed) (whether the federation made it), C(federation_addresses), best first."
+  - The C(ansible_host) of a running VM is the address that its DHCP lease, else its guest agent, else the hypervisor's ARP
+    table gives; a VM without a known address has none.
+  - What a site returns is data. It is never templated, whatever it looks like.
+notes:
+  - "A VM that a migration left at two hypervisors is one host: the copy whose owner is the hypervisor it is at, with the
+    highest epoch, else the one that runs."
+  - "Different VMs with one name are all named C(NAME.SITE), with a warning, and so is a VM with the name of a declared host,
+    of a group or of the controller (V(localhost)). A name means one machine; use O(vm_name=name_at_site) for names that do
+    not depend on which sites answer."
+  - "Slashes, backslashes and control characters in the name of a VM become underscores in the name of its host;
+    C(federation_name) keeps the name."
+  - A hypervisor that was read is cached; one that failed is tried again the next time. A change of a site in the file makes
+    what is cached of it void.
+requirements:
+  - libvirt-python (on the controller)
+extends_documentation_fragment:
+  - ansible.builtin.constructed
+  - ansible.builtin.inventory_cache
+options:
+  plugin:
+    description: Marks the file as a federation file.
+    type: str
+    required: true
+    choices: [virt8ra.federation.sites]
+  federation:
+    description: The name of the federation.
+    type: str
+    required: true
+  pki_path:
+    description:
+      - Folder with C(cacert.pem), C(clientcert.pem) and C(clientkey.pem), the client certificate for C(qemu+tls) connections.
+      - A relative path is taken from the folder of the federation file.
+      - Without it libvirt looks at its own places.
+    type: str
+  site_timeout:
+    description:
+      - Seconds that a site has to answer.
+      - As all are asked at the same time, this is also the time that all of them have together.
+    type: float
+    default: 15
+  strict_sites:
+    description: Fail when a hypervisor cannot be read, instead of going on with a warning.
+    type: bool
+    default: false
+  vm_name:
+    description:
+      - How VMs are named in the inventory.
+      - V(name) is the VM's own name, where it is the only one.
+      - V(name_at_site) is always C(NAME.SITE).
+    type: str
+    choices: [name, name_at_site]
+    default: name
+  filters:
+    description:
+      - Which hosts are wanted. Sites and hypervisors of which nothing can be wanted are not asked.
+      - The keys of a rule must all match; a key matches when one of its values does; values are shell patterns such as V(web-*).
+      - The keys are C(site), C(provider), C(country), C(label) (a mapping, of the site's labels), C(kind) (V(hypervisor),
+        V(node), V(vm)), C(hypervisor), and of VMs C(name), C(state) and C(managed) (true or false).
+      - Rules leave declared hosts alone where C(name), C(state) or C(managed) would speak of VMs; use C(kind) to leave hosts out.
+    type: dict
+    default: {}
+    suboptions:
+      include:
+        description: Rules of which at least one must match; without any, everything is wanted.
+        type: list
+        elements: dict
+        default: []
+      exclude:
+        description: Rules of which none may match.
+        type: list
+        elements: dict
+        default: []
+  sites:
+    description: The sites of the federation.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the site, its own in the federation.
+        type: str
+        required: true
+      provider:
+        description: The organisation that runs the site.
+        type: str
+        required: true
+      country:
+        description: Where the site is, as an ISO 3166-1 alpha-2 code in capitals. Put V("NO") in quotes, or YAML reads it as false.
+        type: str
+        required: true
+      city:
+        description: The city.
+        type: str
+      latitude:
+        description: Degrees north.
+        type: float
+      longitude:
+        description: Degrees east.
+        type: float
+      labels:
+        description: Free labels, strings to strings, for filters and placement.
+        type: dict
+        default: {}
+      storage:
+        description: Logical storage names to the site's own libvirt pools.
+        type: dict
+        default: {}
+      networks:
+        description: Logical network names to the site's own libvirt networks.
+        type: dict
+        default: {}
+      attestations:
+        description: Statements about the site that compliance reports cite.
+        type: list
+        elements: dict
+        default: []
+      backend:
+        description: What the site speaks. Only declared hosts come of a site that speaks V(kubernetes).
+        type: str
+        choices: [libvirt, kubernetes]
+        default: libvirt
+      hypervisors:
+        description: The KVM hosts of the site.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name of the hypervisor, its own in the federation, and the one in its certificate.
+            type: str
+            required: true
+          address:
+            description: Host name or IP address by which the others reach it; the name where not given.
+            type: str
+          uri:
+            description: The libvirt URI; C(qemu+tls://ADDRESS/system) where not given.
+            type: str
+      clusters:
+        description: The k3s or Kubernetes clusters of the site.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name of the cluster, its own in the federation.
+            type: str
+            required: true
+          endpoint:
+            description: URL of the API server.
+            type: str
+          nodes:
+            description: The declared members; each has a name, an address and a role (V(server) or V(agent)).
+            type: list
+            elements: dict
+            default: []
+"""
+
+EXAMPLES = r"""
+# federation.sites.yml: the smallest that works
+plugin: virt8ra.federation.sites
+federation: example
+sites:
+  - name: rioja
+    provider: Arsys
+    country: ES
+    hypervisors:
+      - {name: kvm1.rioja.example}
+
+---
+# Two sites, a client certificate, and what the sites call their storage and networks
+plugin: virt8ra.federation.sites
+federation: example
+pki_path: pki/controller
+site_timeout: 10
+sites:
+  - name: rioja
+    provider: Arsys
+    country: ES
+    city: Logroño
+    latitude: 42.4627
+    longitude: -2.4450
+    labels: {tier: core}
+    storage: {ssd: vms, images: images}
+    networks: {public: public}
+    hypervisors:
+      - {name: kvm1, address: 192.0.2.11}
+      - {name: kvm2, address: 192.0.2.12}
+  - name: baden
+    provider: IONOS
+    country: DE
+    storage: {ssd: nvme}
+    networks: {public: br-public}
+    hypervisors:
+      - {name: kvm3, address: 198.51.100.11, uri: "qemu+tls://kvm3.baden.example/system"}
+    clusters:
+      - name: edge
+        endpoint: https://198.51.100.20:6443
+        nodes:
+          - {name: edge-1, address: 198.51.100.21, role: server}
+          - {name: edge-2, address: 198.51.100.22}
+
+---
+# Only what runs in Spain or Germany, without scratch VMs; cached for ten minutes; groups by state and by label
+plugin: virt8ra.federation.sites
+federation: example
+filters:
+  include:
+    - {country: [ES, DE], state: running}
+  exclude:
+    - {name: "scratch-*"}
+cache: true
+cache_plugin: ansible.builtin.jsonfile
+cache_connection: /var/cache/ansible/federation
+cache_timeout: 600
+keyed_groups:
+  - {key: federation_state, prefix: state}
+groups:
+  large: federation_memory | default(0) >= 8589934592
+compose:
+  ansible_user: "'debian' if federation_kind == 'vm' else 'root'"
+sites:
+  - name: rioja
+    provider: Arsys
+    country: ES
+    hypervisors:
+      - {name: kvm1, address: 192.0.2.11}
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible_collections.virt8ra.federation.plugins.module_utils.errors import FederationError
+from ansible_collections.virt8ra.federation.plugins.module_utils.federation import Federation, plain
+from ansible_collections.virt8ra.federation.plugins.module_utils.inventory import VM_KEYS, Contents, arrange, fault_lines
+from ansible_collections.virt8ra.federation.plugins.module_utils.model import Hypervisor, Site
+from ansible_collections.virt8ra.federation.plugins.module_utils.selection import Selection
+
+# What is cached is void once the collection records VMs differently.
+_CACHE_FORMAT = [1, *VM_KEYS]
+_FEDERATION_KEYS = ("plugin", "federation", "pki_path", "site_timeout", "strict_sites", "vm_name", "sites")
+
+Reports = dict[str, dict[str, Any]]
+
+
+class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
+    """Fetch (``backends``) and populate (``module_utils.inventory``) live apart; this joins them with Ansible."""
+
+    NAME = "virt8ra.federation.sites"
+
+    def verify_file(self, path: str) -> bool:
+        return bool(super().verify_file(path)) and path.endswith((".sites.yml", ".sites.yaml"))
+
+    def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
+        super().parse(inventory, loader, path, cache)
+        config = self._read_config_data(path)
+        try:
+            federation, selection = self._read_federation(config)
+        except FederationError as error:
+            raise AnsibleParserError(f"{path}: {error}") from error
+        reports = self._reports(federation, selection, path, cache)
+        faults = fault_lines(federation, reports)
+        if faults and federation.strict_sites:
+            raise AnsibleParserError("; ".join(faults))
+        contents = arrange(federation, reports, selection, reserved=tuple(inventory.groups))
+        for line in faults + contents.warnings:
+            self.display.warning(line)
+        self._populate(contents)
+        self._construct(contents)
+
+    def _read_federation(self, config: dict[str, Any]) -> tuple[Federation, Selection]:
+        """What Ansible itself reads (cache, constructed) is not the federation's; any other key is refused there."""
+        document = plain(config)
+        selection = Selection.from_dict(document.pop("filters", None))
+        ansible_options = set(self._options).difference(_FEDERATION_KEYS)
+        return Federation.from_dict({key: value for key, value in document.items() if key not in ansible_options}), selection
+
+    def _reports(self, federation: Federation, selection: Selection, path: str, cache: bool) -> Reports:
+        """From the cache what is there, from the network the rest; what was read goes into the cache."""
+        wanted = [
+            (site, hypervisor)
+            for site in federation.sites
+            if site.backend == "libvirt" and selection.wants_site(site)
+            for hypervisor in site.hypervisors
+            if selection.wants_vms(site, hypervisor.name)
+        ]
+        caching = bool(self.get_option("cache"))
+        key = self.get_cache_key(path)
+        cached = self._cached(key, wanted) if caching and cache else {}
+        missing = [(site, hypervisor) for site, hypervisor in wanted if hypervisor.name not in cached]
+        fetched = _fetch(federation, missing, path) if missing else {}
+        reports = {**cached, **fetched}
+        if caching and any("vms" in report for report in fetched.values()):
+            self._remember(key, wanted, reports)
+        return reports
+
+    def _cached(self, key: str, wanted: list[tuple[Site, Hypervisor]]) -> Reports:
+        """Reports of hypervisors whose site is still described as it was when they were read."""
+        stored = self._cache.get(key) or {}
+        if stored.get("format") != _CACHE_FORMAT:
+            return {}
+        marks = stored["marks"]
+        fresh = [hypervisor.name for site, hypervisor in wanted if marks.get(hypervisor.name) == _mark(site)]
+        reports = json.loads(stored["reports"]) if fresh else {}
+        return {name: reports[name] for name in fresh}
+
+    def _remember(self, key: str, wanted: list[tuple[Site, Hypervisor]], reports: Reports) -> None:
+        """The reports go in as one string: Ansible copies deeply what is put into its cache, which is slow for many VMs."""
+        read = {name: report for name, report in reports.items() if "vms" in report}
+        marks = {hypervisor.name: _mark(site) for site, hypervisor in wanted if hypervisor.name in read}
+        self._cache[key] = {"format": _CACHE_FORMAT, "marks": marks, "reports": json.dumps(read)}
+
+    def _populate(self, contents: Contents) -> None:
+        safe: dict[str, str] = {}
+        for parent, children in contents.children.items():
+            for child in children:
+                safe[child] = self.inventory.add_group(self._sanitize_group_name(child))
+                if parent:
+                    self.inventory.add_child(safe[parent], safe[child])
+        for host in contents.hosts.values():
+            for group in host.groups:
+                self.inventory.add_host(host.name, safe[group])
+            # Not by set_variable: it walks every value to tag it, for thousands of VMs most of the time. Untagged strings
+            # are untrusted, which is what data from a back end must be.
+            self.inventory.hosts[host.name].vars.update(host.variables)
+
+    def _construct(self, contents: Contents) -> None:
+        """Ansible's compose, groups and keyed_groups; nothing is templated when none is given."""
+        compose, groups, keyed = (self.get_option(name) for name in ("compose", "groups", "keyed_groups"))
+        if not (compose or groups or keyed):
+            return
+        strict = self.get_option("strict")
+        for name in contents.hosts:
+            variables = self.inventory.hosts[name].vars
+            self._set_composite_vars(compose, variables, name, strict=strict)
+            self._add_host_to_composed_groups(groups, variables, name, strict=strict, fetch_hostvars=False)
+            self._add_host_to_keyed_groups(keyed, variables, name, strict=strict, fetch_hostvars=False)
+
+
+def _fetch(federation: Federation, hypervisors: list[tuple[Site, Hypervisor]], path: str) -> Reports:
+    # Imported only here: from the cache, libvirt is neither needed nor worth its time.
+    from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvirt import bulk
+
+    pki_path = str(Path(path).parent / Path(federation.pki_path).expanduser()) if federation.pki_path else None
+    return bulk.read_hypervisors(hypervisors, timeout=federation.site_timeout, pki_path=pki_path)
+
+
+def _mark(site: Site) -> str:
+    """Tells whether a site is still described as it was."""
+    return hashlib.sha256(json.dumps(site.to_dict(), sort_keys=True).encode()).hexdigest()[:16]

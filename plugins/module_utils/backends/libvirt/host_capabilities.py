@@ -1,0 +1,152 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a hypervisor can give a guest: accelerator, pinned machine types, CPU models, firmware."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from ...errors import InputError
+from ...model import DEFAULT_CPU_MODEL
+from .connection import libvirt, told
+from .kvm_probe import kvm_fault
+
+ARCH = "x86_64"
+NEWEST_MACHINE = "q35"
+_PINNED_Q35 = re.compile(r"^pc-q35-(\d+)\.(\d+)(?:\.(\d+))?$")
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """``name`` is ``kvm`` or ``tcg``; ``warning`` says why it is not what one would hope for."""
+
+    name: str
+    warning: str = ""
+
+    @property
+    def domain_type(self) -> str:
+        return "kvm" if self.name == "kvm" else "qemu"
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """A named model, and what a baseline adds to it or takes away: (policy, name) of each feature."""
+
+    model: str
+    features: tuple[tuple[str, str], ...] = ()
+
+
+def choose_accelerator(conn: Any, asked: str, uri: str) -> Accelerator:
+    """``kvm`` is InputError where it cannot run; ``auto`` is KVM where it is of use, else TCG with a warning.
+
+    Of use means: libvirt offers it, a probe guest ran (on this machine), and it can run the default CPU model.
+    """
+    if asked == "tcg":
+        return Accelerator("tcg")
+    fault = _kvm_fault(conn, uri)
+    if asked == "kvm" and fault is not None:
+        remedy = "enable virtualisation in the machine's firmware or outer hypervisor, or use accelerator=tcg"
+        raise InputError(f"cannot be used here ({fault})", option="accelerator", value=asked, remedy=remedy)
+    kvm = Accelerator("kvm")
+    if fault is None and asked == "auto" and DEFAULT_CPU_MODEL not in DomainCapabilities(conn, kvm).cpu_models():
+        fault = f"this processor cannot run even the CPU model {DEFAULT_CPU_MODEL}"
+    if fault is None:
+        return kvm
+    return Accelerator("tcg", f"KVM is of no use here ({fault}): a VM is emulated (TCG), which is many times slower")
+
+
+def _kvm_fault(conn: Any, uri: str) -> str | None:
+    with told("reading the capabilities"):
+        capabilities = ET.fromstring(conn.getCapabilities())
+    if capabilities.find(f"guest/arch[@name='{ARCH}']/domain[@type='kvm']") is None:
+        return "libvirt does not offer it"
+    # The probe tells about this machine only; for a remote one libvirt's word must do.
+    return None if urlsplit(uri).hostname else kvm_fault()
+
+
+class DomainCapabilities:
+    """libvirt's domain capabilities for one machine type and accelerator.
+
+    :param machine: a pinned machine type; empty for the newest
+    :raises InputError: the hypervisor does not have that machine type
+    """
+
+    def __init__(self, conn: Any, accelerator: Accelerator, machine: str = "") -> None:
+        self._conn = conn
+        self._accelerator = accelerator
+        try:
+            xml = conn.getDomainCapabilities(None, ARCH, machine or NEWEST_MACHINE, accelerator.domain_type)
+        except libvirt.libvirtError as error:
+            known = ", ".join(machine_types(conn)[:4])
+            remedy = f"leave it out for the newest, or use one that it has, such as {known}"
+            raise InputError("is not a machine type of this hypervisor", option="machine", value=machine, remedy=remedy) from error
+        self._root = ET.fromstring(xml)
+
+    @property
+    def machine(self) -> str:
+        """The pinned name, with aliases resolved."""
+        return self._root.findtext("machine") or ""
+
+    @property
+    def most_cpus(self) -> int:
+        element = self._root.find("vcpu")
+        return int(element.get("max", "1")) if element is not None else 1
+
+    @property
+    def has_uefi(self) -> bool:
+        return any(value.text == "efi" for value in self._root.iterfind("os/enum[@name='firmware']/value"))
+
+    def cpu_models(self) -> list[str]:
+        """Names of the CPU models that can run here."""
+        models = self._root.iterfind("cpu/mode[@name='custom']/model")
+        return sorted(model.text or "" for model in models if model.get("usable") != "no")
+
+    def cpu(self, asked: str) -> Cpu:
+        """The CPU that a ``cpu_model`` means here; InputError for one that cannot run."""
+        if asked == "baseline":
+            return self.baseline()
+        models = self.cpu_models()
+        if asked not in models:
+            near = difflib.get_close_matches(asked, models, n=3, cutoff=0.3) or models[:3]
+            remedy = f"use baseline, or one that it can run, such as {', '.join(near)}"
+            raise InputError("is not a CPU model that this hypervisor can run", option="cpu_model", value=asked, remedy=remedy)
+        return Cpu(asked)
+
+    def baseline(self) -> Cpu:
+        """The richest migratable CPU of this hypervisor, as libvirt's baseline computes it from its domain capabilities."""
+        mode = self._root.find("cpu/mode[@name='host-model']")
+        if mode is None or mode.get("supported") != "yes":
+            remedy = "use a named model"
+            raise InputError("cannot be computed on this hypervisor", option="cpu_model", value="baseline", remedy=remedy)
+        host = ET.Element("cpu", mode="custom", match="exact")
+        host.extend(list(mode))
+        flags = libvirt.VIR_CONNECT_BASELINE_CPU_MIGRATABLE
+        with told("computing the CPU baseline"):
+            xml = self._conn.baselineHypervisorCPU(
+                None, ARCH, self.machine, self._accelerator.domain_type, [ET.tostring(host, encoding="unicode")], flags
+            )
+        cpu = ET.fromstring(xml)
+        features = tuple((feature.get("policy", "require"), feature.get("name", "")) for feature in cpu.iterfind("feature"))
+        return Cpu(cpu.findtext("model") or "", features)
+
+
+def memory_statistics(conn: Any) -> dict[str, int]:
+    """Bytes by ``total``, ``free``, ``buffers`` and ``cached``; right also where memory was plugged in, unlike getInfo."""
+    with told("reading the memory of the hypervisor"):
+        statistics = conn.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
+    return {key: 1024 * int(value) for key, value in statistics.items()}
+
+
+def machine_types(conn: Any) -> list[str]:
+    """The pinned q35 machine types of a hypervisor, newest first."""
+    with told("reading the capabilities"):
+        capabilities = ET.fromstring(conn.getCapabilities())
+    names = {element.text or "" for element in capabilities.iterfind(f"guest/arch[@name='{ARCH}']/machine")}
+    versions = {name: match for name in names if (match := _PINNED_Q35.match(name)) is not None}
+    return sorted(versions, key=lambda name: [int(part or 0) for part in versions[name].groups()], reverse=True)

@@ -1,0 +1,64 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the federation writes into a domain's metadata: one element per kind, each in its own XML namespace, holding JSON.
+
+| kind        | holds                                                         |
+|-------------|---------------------------------------------------------------|
+| ``vm``        | the portable spec (``model.Vm.to_dict``)                     |
+| ``owner``     | ``model.Owner.to_dict``                                      |
+| ``migration`` | the journal (``migration.journal``)                          |
+"""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from typing import Any
+
+KINDS = ("vm", "owner", "migration")
+_NAMESPACE = "https://virt8ra.eu/federation/{kind}/1"
+
+for _kind in KINDS:
+    ET.register_namespace(f"federation-{_kind}", _NAMESPACE.format(kind=_kind))
+
+
+def namespace(kind: str) -> str:
+    """The XML namespace (libvirt: the metadata URI) of a kind."""
+    return _NAMESPACE.format(kind=kind)
+
+
+def prefix(kind: str) -> str:
+    """The prefix (libvirt: the metadata key) of a kind."""
+    return f"federation-{kind}"
+
+
+def element_text(kind: str, payload: dict[str, Any]) -> str:
+    """The element as libvirt's setMetadata takes it: without its namespace, which the call adds."""
+    element = ET.Element(kind)
+    element.text = json.dumps(payload, sort_keys=True)
+    return ET.tostring(element, encoding="unicode")
+
+
+def read(domain: ET.Element, kind: str) -> dict[str, Any] | None:
+    """The payload in a parsed domain XML; None when there is none or when it is not JSON of ours."""
+    element = domain.find(f"metadata/{{{namespace(kind)}}}{kind}")
+    if element is None:
+        return None
+    try:
+        payload = json.loads(element.text or "")
+    except ValueError:
+        return None
+    return payload if isinstance(payload, dict) else None
+
+
+def write(domain: ET.Element, kind: str, payload: dict[str, Any] | None) -> None:
+    """Set (or with None take away) the payload in a parsed domain XML, in place."""
+    holder = domain.find("metadata")
+    if holder is None:
+        holder = ET.SubElement(domain, "metadata")
+    tag = f"{{{namespace(kind)}}}{kind}"
+    for old in holder.findall(tag):
+        holder.remove(old)
+    if payload is not None:
+        ET.SubElement(holder, tag).text = json.dumps(payload, sort_keys=True)

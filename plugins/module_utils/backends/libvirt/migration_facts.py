@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What preflight must know of both ends, read through libvirt."""
+
+from __future__ import annotations
+
+import contextlib
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+from typing import Any
+
+from ...errors import NotFoundError
+from ...model import Owner, Site
+from ..facts import DiskFacts, SourceFacts, TargetFacts
+from . import metadata, volumes
+from .connection import libvirt, one_line, told
+from .domain_xml import read_vm
+from .migration_end import MigrationEnd
+
+_UNMOVABLE = {
+    "hostdev": "a passed-through host device",
+    "filesystem": "a shared host folder",
+    "shmem": "shared memory",
+    "tpm": "a TPM",
+}
+
+
+def source_facts(end: MigrationEnd, site: Site) -> SourceFacts:
+    """The VM at the source, with its disks' capacity and allocation in bytes."""
+    domain = end.domain()
+    with told(f"reading VM {end.uuid} at {end.hypervisor}"):
+        root = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE))
+        disks = tuple(_disk(domain, element) for element in _movable_disks(root))
+        snapshots, checkpoints = domain.snapshotNum(), len(domain.listAllCheckpoints())
+    observed = end.observe()
+    vm = read_vm(root, site, volumes.pool_paths(end.connection), {disk.path: disk.capacity for disk in disks})
+    owner = metadata.read(root, "owner") or Owner("", 0).to_dict()
+    cpu = root.find("cpu")
+    return SourceFacts(
+        vm=vm,
+        state=observed.state,
+        busy=observed.busy,
+        epoch=int(owner.get("epoch", 0)),
+        owner=str(owner.get("hypervisor", "")),
+        virt_type=root.get("type", ""),
+        cpu_mode="" if cpu is None else cpu.get("mode", ""),
+        networks=tuple(_network(interface) for interface in root.findall("devices/interface")),
+        disks=disks,
+        snapshots=snapshots,
+        checkpoints=checkpoints,
+        unmovable=tuple(_unmovable(root)),
+    )
+
+
+def _movable_disks(root: ET.Element) -> Iterable[ET.Element]:
+    return [disk for disk in root.findall("devices/disk") if disk.get("device", "disk") == "disk" and _path(disk)]
+
+
+def _path(disk: ET.Element) -> str:
+    source = disk.find("source")
+    return "" if source is None else source.get("file") or source.get("dev") or ""
+
+
+def _disk(domain: Any, element: ET.Element) -> DiskFacts:
+    target, driver = element.find("target"), element.find("driver")
+    name = "" if target is None else target.get("dev", "")
+    capacity, allocation, _physical = domain.blockInfo(name)
+    kind = "raw" if driver is None else driver.get("type", "raw")
+    return DiskFacts(name=name, path=_path(element), format=kind, capacity=capacity, allocation=allocation)
+
+
+def _network(interface: ET.Element) -> str:
+    source = interface.find("source")
+    return "" if source is None else source.get("network", "")
+
+
+def _unmovable(root: ET.Element) -> Iterable[str]:
+    for tag, words in _UNMOVABLE.items():
+        if root.find(f"devices/{tag}") is not None:
+            yield words
+    for interface in root.findall("devices/interface"):
+        if interface.get("type") in ("hostdev", "direct", "vhostuser", "vdpa"):
+            yield f"an interface of type {interface.get('type')}"
+    for disk in root.findall("devices/disk"):
+        if disk.get("device", "disk") != "disk" and _path(disk):
+            yield f"a {disk.get('device')} with the medium {_path(disk)}"
+        elif disk.get("type") not in ("file", "block"):
+            yield f"a disk of type {disk.get('type')}"
+        elif disk.find("shareable") is not None:
+            yield f"the shared disk {_path(disk)}"
+
+
+def target_facts(end: MigrationEnd, source_end: MigrationEnd, source: SourceFacts) -> TargetFacts:
+    """The target as far as this VM asks of it."""
+    connection = end.connection
+    with told(f"reading {end.hypervisor}"):
+        domains = connection.listAllDomains()
+        others = [domain for domain in domains if domain.UUIDString() != end.uuid]
+        pools = {pool.name(): pool for pool in connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)}
+        networks = connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
+        for pool in pools.values():
+            pool.refresh()
+        return TargetFacts(
+            name_taken=any(domain.name() == source.vm.name for domain in others),
+            copy_state=end.observe().state,
+            free_memory=_free_memory(connection),
+            pools={name: pool.info()[3] for name, pool in pools.items()},
+            pool_paths={pool: path for path, pool in volumes.pool_paths(connection).items()},
+            volumes=frozenset(f"{name}/{volume}" for name, pool in pools.items() for volume in pool.listVolumes()),
+            networks=frozenset(network.name() for network in networks),
+            macs=frozenset(_macs(others)),
+            cpu=_cpu_fault(connection, source_end, source),
+            machine=_machine_fault(connection, source_end),
+        )
+
+
+def _free_memory(connection: Any) -> int:
+    """Bytes that can be had: free, buffers and page cache."""
+    statistics = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
+    return 1024 * sum(int(statistics.get(key, 0)) for key in ("free", "buffers", "cached"))
+
+
+def _macs(domains: list[Any]) -> Iterable[str]:
+    for domain in domains:
+        # A domain that went away meanwhile holds no address any more.
+        with contextlib.suppress(libvirt.libvirtError):
+            for mac in ET.fromstring(domain.XMLDesc()).findall("devices/interface/mac"):
+                yield mac.get("address", "").lower()
+
+
+def _cpu_fault(connection: Any, source_end: MigrationEnd, source: SourceFacts) -> str:
+    root = ET.fromstring(source_end.xml())
+    cpu = root.find("cpu")
+    if cpu is None or cpu.find("model") is None:
+        return ""
+    try:
+        result = connection.compareHypervisorCPU(None, None, None, source.virt_type, ET.tostring(cpu, encoding="unicode"), 0)
+    except libvirt.libvirtError as error:
+        return one_line(error)
+    return "" if result in (libvirt.VIR_CPU_COMPARE_IDENTICAL, libvirt.VIR_CPU_COMPARE_SUPERSET) else "features are missing there"
+
+
+def _machine_fault(connection: Any, source_end: MigrationEnd) -> str:
+    root = ET.fromstring(source_end.xml())
+    kind = root.find("os/type")
+    if kind is None:
+        return ""
+    try:
+        connection.getDomainCapabilities(None, kind.get("arch"), kind.get("machine"), root.get("type"))
+    except libvirt.libvirtError as error:
+        return one_line(error)
+    return ""
+
+
+def find_uuid(ends: Iterable[MigrationEnd], name: str) -> str:
+    """The UUID of the VM at the first end that has it; NotFoundError names the ends where it was looked for."""
+    looked: list[str] = []
+    for end in ends:
+        looked.append(end.hypervisor)
+        with contextlib.suppress(NotFoundError), told(f"looking for VM {name} at {end.hypervisor}"):
+            return str(end.connection.lookupByName(name).UUIDString())
+    remedy = "check the name, and where the VM is now"
+    raise NotFoundError(f"is neither at {' nor at '.join(looked)}", option="name", value=name, remedy=remedy)

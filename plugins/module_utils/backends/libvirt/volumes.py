@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Pools and volumes: exact virtual sizes, never a rounded one. Sizes are bytes; libvirt's faults come as BackendError."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from ...errors import BackendError
+from .connection import libvirt, told
+
+# Pools whose volumes are files, and pools whose volumes are block devices of the exact size.
+FILE_POOLS = ("dir", "fs", "netfs")
+BLOCK_POOLS = ("logical", "disk")
+
+
+def pool_paths(conn: Any) -> dict[str, str]:
+    """Names of all pools by their target path (``{"/var/lib/libvirt/images": "images"}``); pools without one are left out."""
+    paths = {}
+    with told("listing the storage pools"):
+        for pool in conn.listAllStoragePools():
+            path = ET.fromstring(pool.XMLDesc()).findtext("target/path")
+            if path:
+                paths[path.rstrip("/")] = pool.name()
+    return paths
+
+
+def volume_sizes(conn: Any, paths: Iterable[str]) -> dict[str, int]:
+    """Virtual bytes of the volumes at these paths; a path that no active pool knows is left out."""
+    sizes = {}
+    for path in paths:
+        with contextlib.suppress(libvirt.libvirtError):
+            sizes[path] = int(conn.storageVolLookupByPath(path).info()[1])
+    return sizes
+
+
+def volume_at(conn: Any, path: str) -> Any:
+    """The virStorageVol behind a path; NotFoundError when no active pool holds it."""
+    with told(f"looking up the volume {path}", remedy="refresh or start the pool that holds it"):
+        return conn.storageVolLookupByPath(path)
+
+
+def find_volume(conn: Any, pool: str, name: str) -> Any | None:
+    """The virStorageVol, or None; NotFoundError when there is no such pool, BackendError when it is not active."""
+    holder = active_pool(conn, pool)
+    for _attempt in ("as libvirt knows it", "after a refresh"):
+        with contextlib.suppress(libvirt.libvirtError):
+            return holder.storageVolLookupByName(name)
+        refresh(holder)
+    return None
+
+
+def refresh(pool: Any) -> None:
+    """See files that came or went behind libvirt's back; it refuses while a volume is being made there, which does no harm."""
+    with contextlib.suppress(libvirt.libvirtError):
+        pool.refresh(0)
+
+
+def active_pool(conn: Any, pool: str) -> Any:
+    """The virStoragePool; NotFoundError when there is none, BackendError when it is not active."""
+    with told(f"looking up the storage pool {pool}", remedy="define the pool, or map the logical name to one that exists"):
+        holder = conn.storagePoolLookupByName(pool)
+    if not holder.isActive():
+        raise BackendError(f"the storage pool {pool} is not active", remedy="start it")
+    return holder
+
+
+def free_bytes(conn: Any, pool: str) -> int:
+    """What guests can still write into a pool."""
+    holder = active_pool(conn, pool)
+    refresh(holder)
+    with told(f"reading the space of pool {pool}"):
+        free = int(holder.info()[3])
+        root = ET.fromstring(holder.XMLDesc())
+        here = urlsplit(conn.getURI()).hostname is None
+    if here and root.get("type") in FILE_POOLS:
+        # libvirt counts the blocks that a file system reserves for root; QEMU does not run as root.
+        with contextlib.suppress(OSError):
+            space = os.statvfs(root.findtext("target/path") or "")
+            free = min(free, space.f_bavail * space.f_frsize)
+    return free
+
+
+def create_volume(conn: Any, pool: str, name: str, size: int, format: str) -> str:
+    """Make an empty thin volume of exactly ``size`` virtual bytes; its path. A volume of that name is an error, never overwritten."""
+    holder = active_pool(conn, pool)
+    with told(f"creating the volume {name} in pool {pool}"):
+        volume = holder.createXML(_volume_xml(name, size, format))
+    return _exact(volume, size)
+
+
+def clone_image(conn: Any, image_pool: str, image_volume: str, pool: str, name: str, size: int, format: str) -> str:
+    """Copy an image into a new volume and grow it to exactly ``size`` virtual bytes; the new volume's path."""
+    image = find_volume(conn, image_pool, image_volume)
+    if image is None:
+        raise BackendError(f"there is no volume {image_volume} in pool {image_pool}", remedy="upload the image first")
+    holder = active_pool(conn, pool)
+    with told(f"copying the image {image_volume} to the volume {name} in pool {pool}"):
+        own_size = int(image.info()[1])
+        volume = holder.createXMLFrom(_volume_xml(name, max(size, own_size), format), image, 0)
+    with _deleted_on_failure(volume), told(f"growing the volume {name} to {size} bytes"):
+        if int(volume.info()[1]) != size:
+            volume.resize(size)
+    return _exact(volume, size)
+
+
+def delete_volume(conn: Any, path: str) -> None:
+    """Delete the volume at a path; one that is gone already is no fault."""
+    try:
+        volume = conn.storageVolLookupByPath(path)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_STORAGE_VOL:
+            return
+        raise
+    with told(f"deleting the volume {path}"):
+        volume.delete()
+
+
+def _exact(volume: Any, size: int) -> str:
+    """The volume's path, once it has the size that was asked; pools that round (LVM, ZFS) are refused here."""
+    with _deleted_on_failure(volume):
+        with told(f"reading back the volume {volume.name()}"):
+            found = int(volume.info()[1])
+        if found != size:
+            remedy = "use a size that is a multiple of the pool's extents"
+            raise BackendError(f"the volume {volume.name()} came out with {found} bytes instead of {size}", remedy=remedy)
+        return str(volume.path())
+
+
+@contextlib.contextmanager
+def _deleted_on_failure(volume: Any) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(libvirt.libvirtError):
+            volume.delete()
+        raise
+
+
+def _volume_xml(name: str, size: int, format: str) -> str:
+    root = ET.Element("volume")
+    ET.SubElement(root, "name").text = name
+    ET.SubElement(root, "capacity", unit="bytes").text = str(size)
+    ET.SubElement(root, "allocation", unit="bytes").text = "0"
+    target = ET.SubElement(root, "target")
+    ET.SubElement(target, "format", type=format)
+    return ET.tostring(root, encoding="unicode")

@@ -1,0 +1,250 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a federation and what its hypervisors reported to hosts, groups and variables; pure, no Ansible, no network.
+
+A report is ``{"vms": [vm, …]}`` or ``{"fault": "one sentence"}``, by the hypervisor's name. A vm is a mapping with the keys
+of VM_KEYS (sizes in bytes, state one of model.VM_STATES, owner ``{hypervisor, epoch}`` and
+migration ``{source, target, mode, phase}``, or None).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .federation import Federation
+from .model import Cluster, Hypervisor, Node, Site
+from .selection import Selection
+
+VM_KEYS = (
+    "name",
+    "uuid",
+    "state",
+    "cpus",
+    "memory",
+    "description",
+    "disks",
+    "nics",
+    "allowed_countries",
+    "owner",
+    "migration",
+    "managed",
+    "addresses",
+)
+UNREACHABLE = "unreachable_sites"
+FIXED_GROUPS = ("hypervisors", "vms", "clusters", "nodes", UNREACHABLE)
+# A VM must not take the place of the controller itself, nor of Ansible's own groups.
+_ANSIBLES_OWN = ("localhost", "127.0.0.1", "::1", "all", "ungrouped")
+_VARIABLES = tuple((key, f"federation_{key}") for key in VM_KEYS)
+# A slash would reach into other folders of host_vars; a line break would forge lines of every listing.
+_UNSAFE_IN_HOST = re.compile(r"[/\\\x00-\x1f\x7f\x85\u2028\u2029]")
+_ONLY_DOTS = re.compile(r"^\.*$")
+# As Ansible makes group names safe.
+_UNSAFE_IN_GROUP = re.compile(r"^[\d\W]|[^\w]")
+
+
+@dataclass
+class Host:
+    """One inventory host; ``groups`` are those it is put into directly."""
+
+    name: str
+    variables: dict[str, Any]
+    groups: tuple[str, ...]
+
+
+@dataclass
+class Contents:
+    """``children``: parent group to child groups, parents first; groups without parents stand under the empty name."""
+
+    hosts: dict[str, Host] = field(default_factory=dict)
+    children: dict[str, list[str]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def nest(self, parent: str, child: str) -> None:
+        kids = self.children.setdefault(parent, [])
+        if child not in kids:
+            kids.append(child)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A VM where it was seen."""
+
+    site: Site
+    hypervisor: Hypervisor
+    vm: Mapping[str, Any]
+
+
+def arrange(
+    federation: Federation, reports: Mapping[str, Mapping[str, Any]], selection: Selection, reserved: Iterable[str] = ()
+) -> Contents:
+    """Everything that goes into the inventory, in the order of the federation file.
+
+    :param reserved: names that no VM may have in the inventory, such as the groups of other inventory sources
+    """
+    contents = Contents()
+    for group in FIXED_GROUPS:
+        contents.nest("", group)
+    sites = [site for site in federation.sites if selection.wants_site(site)]
+    for site in sites:
+        _nest_site(contents, site, reports)
+        _declare(contents, site, reports, selection)
+    found = [
+        _Found(site, hypervisor, vm)
+        for site in sites
+        for hypervisor in site.hypervisors
+        for vm in reports.get(hypervisor.name, {}).get("vms", ())
+        if selection.wants_all or selection.wants_vm(site, hypervisor.name, vm)
+    ]
+    taken = {*_ANSIBLES_OWN, *reserved, *contents.hosts}.union(*contents.children.values())
+    _place_vms(contents, _owned(found), taken, federation.vm_name == "name_at_site")
+    return contents
+
+
+def fault_lines(federation: Federation, reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """One sentence for each hypervisor that could not be read, naming its site."""
+    return [
+        f"Site {site.name}: hypervisor {hypervisor.name} could not be read: {reports[hypervisor.name]['fault']}"
+        for site in federation.sites
+        for hypervisor in site.hypervisors
+        if "fault" in reports.get(hypervisor.name, {})
+    ]
+
+
+def _nest_site(contents: Contents, site: Site, reports: Mapping[str, Mapping[str, Any]]) -> None:
+    """A site's group is under its provider's and its country's; under ``unreachable_sites`` when no hypervisor answered."""
+    for parent in (_group("provider", site.provider), _group("country", site.country)):
+        contents.nest("", parent)
+        contents.nest(parent, _group("site", site.name))
+    if _is_unreachable(site, reports):
+        contents.nest(UNREACHABLE, _group("site", site.name))
+
+
+def _group(kind: str, name: str) -> str:
+    return _UNSAFE_IN_GROUP.sub("_", f"{kind}_{name}")
+
+
+def _is_unreachable(site: Site, reports: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether every hypervisor that was asked failed."""
+    asked = [reports[hypervisor.name] for hypervisor in site.hypervisors if hypervisor.name in reports]
+    return bool(asked) and all("fault" in report for report in asked)
+
+
+def _declare(contents: Contents, site: Site, reports: Mapping[str, Mapping[str, Any]], selection: Selection) -> None:
+    """The hosts that the federation file names, whether or not they answer."""
+    described = site.to_dict()
+    partly = not _is_unreachable(site, reports)
+    for hypervisor in site.hypervisors:
+        if selection.wants_declared(site, "hypervisor", hypervisor.name):
+            failed = "fault" in reports.get(hypervisor.name, {})
+            groups = ("hypervisors", _group("site", site.name)) + ((UNREACHABLE,) if failed and partly else ())
+            variables = _hypervisor_variables(site, described, hypervisor, reachable=not failed)
+            contents.hosts[hypervisor.name] = Host(hypervisor.name, variables, groups)
+    for cluster in site.clusters:
+        contents.nest("clusters", _group("cluster", cluster.name))
+        for node in cluster.nodes:
+            if selection.wants_declared(site, "node"):
+                _add_node(contents, site, described, cluster, node)
+
+
+def _hypervisor_variables(site: Site, described: dict[str, Any], hypervisor: Hypervisor, *, reachable: bool) -> dict[str, Any]:
+    return {
+        "ansible_host": hypervisor.address,
+        "federation_kind": "hypervisor",
+        "federation_name": hypervisor.name,
+        "federation_site": described,
+        "federation_hypervisor": hypervisor.to_dict(),
+        "federation_reachable": reachable,
+        "federation_hypervisor_name": hypervisor.name,
+        **_place(site),
+    }
+
+
+def _add_node(contents: Contents, site: Site, described: dict[str, Any], cluster: Cluster, node: Node) -> None:
+    variables = {
+        "ansible_host": node.address,
+        "federation_kind": "node",
+        "federation_name": node.name,
+        "federation_site": described,
+        "federation_cluster": cluster.to_dict(),
+        "federation_node": node.to_dict(),
+        **_place(site),
+    }
+    groups: tuple[str, ...] = ("nodes", _group("cluster", cluster.name), _group("site", site.name))
+    same_machine = contents.hosts.get(node.name)
+    if same_machine is not None:
+        variables.update(same_machine.variables)
+        groups = tuple(dict.fromkeys(same_machine.groups + groups))
+    contents.hosts[node.name] = Host(node.name, variables, groups)
+
+
+def _place(site: Site) -> dict[str, Any]:
+    return {
+        "federation_site_name": site.name,
+        "federation_provider": site.provider,
+        "federation_country": site.country,
+    }
+
+
+def _owned(found: Iterable[_Found]) -> list[_Found]:
+    """One entry for each VM: of the copies that a migration leaves at several hypervisors, the one that may run."""
+    copies: dict[tuple[str, str], list[_Found]] = {}
+    for one in found:
+        copies.setdefault((one.vm["name"], one.vm["uuid"]), []).append(one)
+    return [same[0] if len(same) == 1 else max(same, key=_claim) for same in copies.values()]
+
+
+def _claim(one: _Found) -> tuple[int, bool]:
+    """Its own hypervisor named as owner, by epoch; else whether it runs. ``max`` keeps the first of equals."""
+    owner = one.vm["owner"] or {}
+    owned = owner.get("hypervisor") == one.hypervisor.name
+    return (int(owner.get("epoch", 0)) if owned else -1, one.vm["state"] == "running")
+
+
+def _place_vms(contents: Contents, vms: list[_Found], taken: set[str], at_site: bool) -> None:
+    """Name every VM so that a name means one machine: one that stands twice, or is taken, is told apart by its site."""
+    plain_names = [_UNSAFE_IN_HOST.sub("_", one.vm["name"]) for one in vms]
+    counts: dict[str, int] = {}
+    for name in plain_names:
+        counts[name] = counts.get(name, 0) + 1
+    places: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {}
+    told: set[str] = set()
+    for one, name in zip(vms, plain_names):
+        alone = counts[name] == 1 and name not in taken and not _ONLY_DOTS.match(name)
+        host = name if alone and not at_site else _told_apart(name, one, taken)
+        if not alone and not at_site and name not in told:
+            told.add(name)
+            why = f"is the name of {counts[name]} different VMs" if counts[name] > 1 else "is taken by a declared host or a group"
+            contents.warnings.append(f"VM name {name!r} {why}; such VMs are named <name>.<site> in the inventory, as {host!r}")
+        taken.add(host)
+        if one.hypervisor.name not in places:
+            places[one.hypervisor.name] = (_vm_place(one), ("vms", _group("site", one.site.name)))
+        place, groups = places[one.hypervisor.name]
+        contents.hosts[host] = Host(host, _vm_variables(one.vm, place), groups)
+
+
+def _told_apart(name: str, one: _Found, taken: set[str]) -> str:
+    for candidate in (
+        f"{name}.{one.site.name}",
+        f"{name}.{one.site.name}.{one.hypervisor.name}",
+        f"{name}.{one.site.name}.{one.vm['uuid']}",
+    ):
+        if candidate not in taken:
+            return candidate
+    return f"{name}.{one.site.name}.{one.hypervisor.name}.{one.vm['uuid']}"
+
+
+def _vm_place(one: _Found) -> dict[str, Any]:
+    return {"federation_kind": "vm", "federation_hypervisor_name": one.hypervisor.name, **_place(one.site)}
+
+
+def _vm_variables(vm: Mapping[str, Any], place: dict[str, Any]) -> dict[str, Any]:
+    variables = {variable: vm[key] for key, variable in _VARIABLES}
+    variables.update(place)
+    addresses = vm["addresses"]
+    if addresses:
+        variables["ansible_host"] = addresses[0]
+    return variables

@@ -1,0 +1,246 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The live migration of one VM as a transaction: it arrives paused and is resumed only when both ends say that it came over."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any, Callable
+
+from ..backends.facts import SourceFacts
+from ..backends.libvirt import volumes
+from ..backends.libvirt.migration_end import LiveOptions, MigrationEnd
+from ..errors import FederationError, MigrationFailed
+from ..model import Hypervisor, Owner, Portable
+from . import journal as journals
+from .destination import destination_xml
+from .journal import Journal
+from .outcome import COMMIT, ROLL_BACK, SETTLED, WAIT, decide
+from .policy import Policy
+from .preflight import Plan
+from .watch import Watchdog
+
+SETTLE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Figures(Portable):
+    """Measured, never estimated. ``downtime_ms``: libvirt's own figure plus the pause until the resume."""
+
+    total_ms: int
+    downtime_ms: int
+    resume_ms: int
+    bytes: int
+    verified: bool
+
+
+class LiveMigration:
+    """Both ends and how to go about it.
+
+    :param report: called with a phase and its figures, about twice a second
+    :param begun: the moment (monotonic) from which the total time counts
+    """
+
+    def __init__(
+        self,
+        source: MigrationEnd,
+        target: MigrationEnd,
+        policy: Policy,
+        report: Callable[[str, dict[str, Any]], None],
+        begun: float,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.policy = policy
+        self.report = report
+        self.begun = begun
+
+    def run(self, plan: Plan, facts: SourceFacts, target: Hypervisor) -> Journal:
+        """Carry the plan out; the returned journal is completed. MigrationFailed says where the VM runs instead."""
+        journal = self._begin(plan, facts)
+        made: dict[str, str] = {}
+        try:
+            self._make_volumes(plan, made)
+            options = self._options(plan, facts, journal, target)
+        except FederationError:
+            # Only what was made here goes: a volume that stood in the way is somebody else's.
+            self.roll_back(replace(journal, volumes=made))
+            raise
+        error, returned = self._move(options, facts.vm.memory)
+        return self._conclude(journal, error, returned)
+
+    def _begin(self, plan: Plan, facts: SourceFacts) -> Journal:
+        journal = Journal(
+            id=uuid.uuid4().hex,
+            mode="live",
+            source=plan.source,
+            target=plan.target,
+            phase=journals.COPYING,
+            epoch=facts.epoch + 1,
+            started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            volumes={name: disk["path"] for name, disk in plan.disks.items()},
+        )
+        self.source.write_metadata("migration", journal.to_dict())
+        return journal
+
+    def _make_volumes(self, plan: Plan, made: dict[str, str]) -> None:
+        self.report("preparing", {})
+        for name, disk in plan.disks.items():
+            made[name] = volumes.create_volume(
+                self.target.connection, disk["pool"], disk["volume"], disk["capacity"], disk["format"]
+            )
+
+    def _options(self, plan: Plan, facts: SourceFacts, journal: Journal, target: Hypervisor) -> LiveOptions:
+        # Until the commit the source owns it, so that nobody resumes the arrived copy but the commit itself.
+        owner = Owner(plan.source, facts.epoch).to_dict()
+        spec = facts.vm.to_dict()
+        for disk in spec["disks"]:
+            disk["storage"] = plan.disks[disk["name"]]["storage"]
+
+        def translated(xml: str) -> str:
+            return destination_xml(
+                xml, disks=journal.volumes, networks=list(plan.networks), owner=owner, journal=journal.to_dict(), vm=spec
+            )
+
+        return LiveOptions(
+            uri=target.uri,
+            migrate_uri=f"tcp://[{target.address}]" if ":" in target.address else f"tcp://{target.address}",
+            tls_destination=target.name,
+            domain_xml=translated(self.source.xml()),
+            persistent_xml=translated(self.source.xml(persistent=True)),
+            disks=tuple(plan.disks),
+            bandwidth=max(1, self.policy.bandwidth // max(1, len(plan.disks))) if self.policy.bandwidth else 0,
+            auto_converge=self.policy.auto_converge,
+        )
+
+    def _move(self, options: LiveOptions, memory: int) -> tuple[FederationError | None, float]:
+        """What libvirt's call said, and the moment (monotonic) at which it returned."""
+        outcome: dict[str, Any] = {}
+
+        def call() -> None:
+            try:
+                self.source.migrate(options)
+            except FederationError as error:
+                outcome["error"] = error
+            outcome["returned"] = time.monotonic()
+
+        thread = threading.Thread(target=call, daemon=True, name="migrate")
+        thread.start()
+        watchdog = Watchdog(self.source, self.policy, memory, self.report)
+        watchdog.watch(thread)
+        error = outcome.get("error")
+        if error is not None and watchdog.aborted:
+            error = MigrationFailed(
+                watchdog.aborted, remedy="allow it more time, bandwidth or downtime; the VM runs on at the source"
+            )
+        return error, outcome["returned"]
+
+    def _conclude(self, journal: Journal, error: FederationError | None, returned: float) -> Journal:
+        """Judged from both ends; what libvirt's call said only explains a failure."""
+        if decide(self.source.observe(), self.target.observe()) == COMMIT:
+            self.target.resume()
+            return self._committed(journal, time.monotonic() - returned)
+        settled = self.settle(journal)
+        if settled is None:
+            raise error or MigrationFailed(
+                f"the VM did not come over and runs on at {journal.source}", remedy="run it again; nothing was lost"
+            )
+        return settled
+
+    def _committed(self, journal: Journal, gap: float) -> Journal:
+        total = time.monotonic() - self.begun
+        sent, arrived = self.source.job(completed=True), self.target.job(completed=True)
+        # Each end sees its own part of the pause; the longer one is the honest one.
+        downtime = max(int(statistics.get("downtime", 0)) for statistics in (sent, arrived))
+        figures = Figures(
+            total_ms=round(total * 1000),
+            downtime_ms=downtime + round(gap * 1000),
+            resume_ms=round(gap * 1000),
+            bytes=int((sent or arrived).get("data_processed", 0)),
+            verified=self.verified(),
+        )
+        done = journal.moved_to(journals.COMPLETED, figures=figures.to_dict())
+        self._flip_owner(done)
+        self.report("completed", figures.to_dict())
+        return done
+
+    def verified(self) -> bool:
+        """Read from both ends: only the target runs, nothing is left to copy, and the guest's processor time grows."""
+        if self.target.observe().state != "running" or self.source.observe().state == "running" or self.target.has_block_jobs():
+            return False
+        before = self.target.cpu_time()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if self.target.cpu_time() > before:
+                return True
+            time.sleep(0.1)
+        return False
+
+    def _flip_owner(self, journal: Journal) -> None:
+        owner = Owner(journal.target, journal.epoch).to_dict()
+        for end in (self.target, self.source):
+            end.write_metadata("owner", owner)
+            end.write_metadata("migration", journal.to_dict())
+
+    def settle(self, journal: Journal) -> Journal | None:
+        """Bring an unfinished migration to its end, whoever began it and whatever died: None when it was taken back.
+
+        :raises MigrationFailed: an end does not answer, or a person must decide
+        """
+        decision = self._await_decision()
+        if decision == COMMIT:
+            self.target.resume()
+            return self._committed(journal, 0.0)
+        if decision == SETTLED:
+            done = journal.moved_to(journals.COMPLETED)
+            self._flip_owner(done)
+            return done
+        if decision == ROLL_BACK:
+            self.roll_back(journal)
+            return None
+        raise self._undecided(journal, "bring both hypervisors back and run this again; nothing was touched")
+
+    def _undecided(self, journal: Journal, remedy: str) -> MigrationFailed:
+        source, target = self.source.observe(), self.target.observe()
+        return MigrationFailed(f"source {journal.source} reads {source} and target {journal.target} reads {target}", remedy=remedy)
+
+    def _await_decision(self) -> str:
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while True:
+            decision = decide(self.source.observe(), self.target.observe())
+            if decision != WAIT or time.monotonic() > deadline:
+                return decision
+            self.report("settling", {})
+            time.sleep(1)
+
+    def abort(self, journal: Journal) -> None:
+        """Stop the running job, if any, and take everything back. MigrationFailed when it has been committed already."""
+        if self.source.observe().busy:
+            self.source.abort_job()
+        decision = self._await_decision()
+        if decision == ROLL_BACK:
+            self.roll_back(journal)
+        elif decision == COMMIT:
+            raise MigrationFailed(
+                f"all of the VM is at {journal.target} already and its source copy has stopped",
+                remedy="finish with state: completed, then migrate it back",
+            )
+        else:
+            raise self._undecided(
+                journal, "only a source that can run on can be gone back to; migrate back instead, or bring both ends up"
+            )
+
+    def roll_back(self, journal: Journal) -> None:
+        """The source runs on; what this migration made at the target goes, and nothing else."""
+        self.target.remove()
+        for path in journal.volumes.values():
+            volumes.delete_volume(self.target.connection, path)
+        if self.source.observe().state == "paused":
+            self.source.resume()
+        self.source.write_metadata("migration", None)
+        self.report("aborted", {})

@@ -1,0 +1,333 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The federation's nouns as plain data.
+
+``to_dict`` and ``from_dict`` ARE the portable schema: modules, inventory, exports and reports all speak it.
+Sizes are bytes, coordinates are decimal degrees, countries are ISO 3166-1 alpha-2, names are case-sensitive.
+``from_dict`` raises InputError with the whole path of the key that is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid as uuidlib
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .countries import check_country
+from .errors import InputError
+from .fields import Fields, unique
+
+BACKENDS = ("libvirt", "kubernetes")
+DISK_FORMATS = ("qcow2", "raw")
+DISK_BUSES = ("virtio", "scsi", "sata")
+FIRMWARES = ("bios", "uefi")
+NIC_MODELS = ("virtio", "e1000e", "rtl8139")
+NODE_ROLES = ("server", "agent")
+VM_STATES = ("running", "paused", "stopped", "crashed")
+DEFAULT_CPU_MODEL = "Nehalem"
+
+_MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
+_DEVICE = re.compile(r"^(vd|sd)[a-z]\Z")
+_FLOATING_MACHINES = ("pc", "q35", "virt")
+
+
+class Portable:
+    """A dataclass whose dictionary form is the portable schema."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready data; tuples become lists."""
+        return _plain(asdict(self))  # type: ignore[call-overload, no-any-return]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class Hypervisor(Portable):
+    """A KVM host under libvirt. ``address`` is what others reach it by; ``name`` is in its certificate."""
+
+    name: str
+    address: str
+    uri: str
+    site: str
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "hypervisor", site: str = "") -> Hypervisor:
+        fields = Fields(data, where)
+        name = fields.name()
+        address = fields.text("address", name)
+        uri = fields.text("uri", f"qemu+tls://{_bracketed(address)}/system")
+        read = cls(name=name, address=address, uri=uri, site=fields.text("site", site))
+        fields.finish()
+        return read
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+@dataclass(frozen=True)
+class Node(Portable):
+    """A member of a cluster."""
+
+    name: str
+    address: str
+    role: str
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "node") -> Node:
+        fields = Fields(data, where)
+        name = fields.name()
+        read = cls(name=name, address=fields.text("address", name), role=fields.choice("role", NODE_ROLES, "agent"))
+        fields.finish()
+        return read
+
+
+@dataclass(frozen=True)
+class Cluster(Portable):
+    """A k3s/Kubernetes cluster and its declared members."""
+
+    name: str
+    endpoint: str
+    nodes: tuple[Node, ...] = ()
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "cluster") -> Cluster:
+        fields = Fields(data, where)
+        read = cls(name=fields.name(), endpoint=fields.text("endpoint"), nodes=fields.each("nodes", Node.from_dict))
+        fields.finish()
+        return read
+
+
+@dataclass(frozen=True)
+class Site(Portable):
+    """One location of one provider; ``networks`` and ``storage`` map logical names to the site's own."""
+
+    name: str
+    provider: str
+    country: str
+    city: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    networks: dict[str, str] = field(default_factory=dict)
+    storage: dict[str, str] = field(default_factory=dict)
+    attestations: tuple[dict[str, Any], ...] = ()
+    backend: str = "libvirt"
+    hypervisors: tuple[Hypervisor, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "site") -> Site:
+        fields = Fields(data, where)
+        name = fields.name()
+        read = cls(
+            name=name,
+            provider=fields.text("provider", required=True),
+            country=check_country(fields.text("country", required=True), fields.path("country")),
+            city=fields.text("city"),
+            latitude=fields.number("latitude", -90, 90),
+            longitude=fields.number("longitude", -180, 180),
+            labels=fields.text_map("labels"),
+            networks=fields.text_map("networks"),
+            storage=fields.text_map("storage"),
+            attestations=fields.mappings("attestations"),
+            backend=fields.choice("backend", BACKENDS, "libvirt"),
+            hypervisors=fields.each("hypervisors", lambda item, path: Hypervisor.from_dict(item, path, site=name)),
+            clusters=fields.each("clusters", Cluster.from_dict),
+        )
+        fields.finish()
+        return read
+
+    def local_storage(self, logical: str, option: str) -> str:
+        """The pool behind a logical storage name; InputError when the site maps none."""
+        return _mapped(self.storage, logical, option, f"storage of site {self.name}")
+
+    def local_network(self, logical: str, option: str) -> str:
+        """The network behind a logical network name; InputError when the site maps none."""
+        return _mapped(self.networks, logical, option, f"networks of site {self.name}")
+
+    def logical_storage(self, pool: str, preferred: str = "") -> str:
+        """The logical name of a pool, ``preferred`` where several fit; empty when the site maps none to it."""
+        return _logical(self.storage, pool, preferred)
+
+    def logical_network(self, network: str, preferred: str = "") -> str:
+        """The logical name of a network, as logical_storage."""
+        return _logical(self.networks, network, preferred)
+
+
+def _mapped(mapping: dict[str, str], logical: str, option: str, of: str) -> str:
+    if logical in mapping:
+        return mapping[logical]
+    known = ", ".join(sorted(mapping)) or "none"
+    raise InputError(f"is not in the {of}", option=option, value=logical, remedy=f"map it in the federation file, or use one of: {known}")
+
+
+def _logical(mapping: dict[str, str], local: str, preferred: str) -> str:
+    if mapping.get(preferred) == local:
+        return preferred
+    return next((logical for logical in sorted(mapping) if mapping[logical] == local), "")
+
+
+@dataclass(frozen=True)
+class Disk(Portable):
+    """``size`` in bytes; ``storage`` a logical name; ``image`` is ``<logical storage>/<volume>`` copied at creation."""
+
+    name: str
+    size: int
+    storage: str
+    format: str = "qcow2"
+    bus: str = "virtio"
+    image: str | None = None
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "disk") -> Disk:
+        fields = Fields(data, where)
+        read = cls(
+            name=fields.name(),
+            size=fields.size("size", required=True),
+            storage=fields.text("storage", required=True),
+            format=fields.choice("format", DISK_FORMATS, "qcow2"),
+            bus=fields.choice("bus", DISK_BUSES, "virtio"),
+            image=fields.optional_text("image"),
+        )
+        fields.finish()
+        if not _DEVICE.match(read.name):
+            raise InputError("is not a disk device", option=f"{where}.name", value=read.name, remedy="use vda, vdb, … or sda, sdb, …")
+        if (read.bus == "virtio") != read.name.startswith("vd"):
+            raise InputError(f"does not go with bus {read.bus}", option=f"{where}.name", value=read.name, remedy="use vd* on virtio, sd* else")
+        if read.size % 512:
+            raise InputError("is not a multiple of 512 bytes", option=f"{where}.size", value=read.size, remedy="round it to whole sectors")
+        if read.image is not None and len([part for part in read.image.split("/") if part]) != 2:
+            raise InputError("is not an image", option=f"{where}.image", value=read.image, remedy="write <logical storage>/<volume>")
+        return read
+
+
+@dataclass(frozen=True)
+class Nic(Portable):
+    """``network`` is a logical name; an empty ``mac`` lets the back end choose one, which is then kept."""
+
+    network: str
+    mac: str = ""
+    model: str = "virtio"
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "nic") -> Nic:
+        fields = Fields(data, where)
+        read = cls(
+            network=fields.text("network", required=True),
+            mac=fields.text("mac").lower(),
+            model=fields.choice("model", NIC_MODELS, "virtio"),
+        )
+        fields.finish()
+        if read.mac and not _MAC.match(read.mac):
+            raise InputError("is not a MAC address", option=f"{where}.mac", value=read.mac, remedy="write it as 52:54:00:12:34:56")
+        if read.mac and int(read.mac[:2], 16) & 1:
+            raise InputError("is a multicast address", option=f"{where}.mac", value=read.mac, remedy="make its first octet even")
+        return read
+
+
+@dataclass(frozen=True)
+class Vm(Portable):
+    """The portable spec of a VM. Empty ``uuid`` and ``machine`` are chosen by the back end at creation and kept.
+
+    ``memory`` in bytes. ``cpu_model`` is a named model or ``baseline``; ``machine`` a pinned version such as
+    ``pc-q35-7.2``. ``allowed_countries`` (empty: any) travels with the VM and holds on every migration.
+    """
+
+    name: str
+    cpus: int
+    memory: int
+    uuid: str = ""
+    description: str = ""
+    cpu_model: str = DEFAULT_CPU_MODEL
+    machine: str = ""
+    firmware: str = "bios"
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    console_log: bool = False
+    autostart: bool = False
+    allowed_countries: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "") -> Vm:
+        fields = Fields(data, where)
+        read = cls(
+            name=fields.name(),
+            cpus=fields.integer("cpus", None, 1, 1024, required=True),
+            memory=fields.size("memory", required=True),
+            uuid=fields.text("uuid"),
+            description=fields.text("description"),
+            cpu_model=fields.text("cpu_model", DEFAULT_CPU_MODEL),
+            machine=fields.text("machine"),
+            firmware=fields.choice("firmware", FIRMWARES, "bios"),
+            disks=fields.each("disks", Disk.from_dict),
+            nics=fields.each("nics", Nic.from_dict),
+            console_log=fields.boolean("console_log", False),
+            autostart=fields.boolean("autostart", False),
+            allowed_countries=tuple(check_country(code, fields.path("allowed_countries")) for code in fields.texts("allowed_countries")),
+        )
+        fields.finish()
+        read._check(fields)
+        return read
+
+    def _check(self, fields: Fields) -> None:
+        if self.memory % 1024 or self.memory < 4 * 2**20:
+            raise InputError("is too small or not whole KiB", option=fields.path("memory"), value=self.memory, remedy="use 4MiB or more")
+        if self.cpu_model in ("host-passthrough", "host-model", "maximum", "host", "max"):
+            remedy = "use a named model such as Nehalem, or baseline"
+            raise InputError("ties the VM to one host", option=fields.path("cpu_model"), value=self.cpu_model, remedy=remedy)
+        if self.machine in _FLOATING_MACHINES:
+            remedy = "pin a version such as pc-q35-7.2, or leave it out for the newest that the hypervisor has"
+            raise InputError("is not a pinned machine type", option=fields.path("machine"), value=self.machine, remedy=remedy)
+        if self.uuid:
+            try:
+                uuidlib.UUID(self.uuid)
+            except ValueError:
+                raise InputError("is not a UUID", option=fields.path("uuid"), value=self.uuid, remedy="leave it out for a new one") from None
+        unique([disk.name for disk in self.disks], fields.path("disks"))
+        unique([nic.mac for nic in self.nics if nic.mac], fields.path("nics"))
+
+
+@dataclass(frozen=True)
+class Owner(Portable):
+    """The one hypervisor that may run a VM; the epoch grows with every change of owner."""
+
+    hypervisor: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class VmStatus(Portable):
+    """What a back end observed of a VM, beside its spec. ``addresses`` are IP addresses, best first."""
+
+    state: str
+    vm: Vm
+    owner: Owner | None = None
+    addresses: tuple[str, ...] = ()
+    persistent: bool = True
+    managed: bool = False
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One end of a migration as it was read: ``state`` is running, paused, shutoff, crashed, absent or unreachable.
+
+    ``migrated``: libvirt gives migration as the reason of shutoff. ``arrived``: paused, and no longer because of an
+    incoming migration, so that all of its memory is there. ``busy``: a job is active on the domain.
+    """
+
+    state: str
+    migrated: bool = False
+    arrived: bool = False
+    busy: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.state} (migrated)" if self.migrated else self.state

@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Argument specs that modules share, and the environment variables behind them.
+
+The doc fragments ``libvirt`` and ``site`` document exactly these; a test compares them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.common.parameters import env_fallback
+
+from .model import DISK_BUSES, DISK_FORMATS, FIRMWARES, NIC_MODELS
+
+DEFAULT_URI = "qemu:///system"
+DEFAULT_CONNECT_TIMEOUT = 15
+
+Spec = dict[str, Any]
+
+
+def libvirt_spec() -> Spec:
+    """How the module reaches libvirtd: ``uri``, ``pki_path``, ``connect_timeout`` (seconds)."""
+    return {
+        "uri": {"type": "str", "default": DEFAULT_URI, "fallback": (env_fallback, ["VIRT8RA_URI"])},
+        "pki_path": {"type": "path", "fallback": (env_fallback, ["VIRT8RA_PKI_PATH"])},
+        "connect_timeout": {
+            "type": "int",
+            "default": DEFAULT_CONNECT_TIMEOUT,
+            "fallback": (env_fallback, ["VIRT8RA_CONNECT_TIMEOUT"]),
+        },
+    }
+
+
+def site_spec() -> Spec:
+    """The site's entry (``Site.to_dict``), which the inventory gives as ``federation_site``."""
+    return {"site": {"type": "dict", "required": True}}
+
+
+def hypervisor_spec() -> Spec:
+    """The hypervisor's own name in the federation (``inventory_hostname``)."""
+    return {"hypervisor": {"type": "str", "required": True, "fallback": (env_fallback, ["VIRT8RA_HYPERVISOR"])}}
+
+
+def vm_spec() -> Spec:
+    """The portable spec of a VM, nothing of it required: what is null stays as it is, or takes the model's default."""
+    return {
+        "name": {"type": "str", "required": True},
+        "cpus": {"type": "int"},
+        "memory": {"type": "str"},
+        "uuid": {"type": "str"},
+        "description": {"type": "str"},
+        "cpu_model": {"type": "str"},
+        "machine": {"type": "str"},
+        "firmware": {"type": "str", "choices": list(FIRMWARES)},
+        "disks": {"type": "list", "elements": "dict", "options": _disk_spec()},
+        "nics": {"type": "list", "elements": "dict", "options": _nic_spec()},
+        "console_log": {"type": "bool"},
+        "autostart": {"type": "bool"},
+        "allowed_countries": {"type": "list", "elements": "str"},
+    }
+
+
+def migration_spec() -> Spec:
+    """All options of vm_migration: the VM, both ends, and the policy of the move (``migration.live.Policy``)."""
+    return {
+        **libvirt_spec(),
+        **site_spec(),
+        **hypervisor_spec(),
+        "name": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["planned", "completed", "aborted", "released"], "default": "completed"},
+        "mode": {"type": "str", "choices": ["live"], "default": "live"},
+        "source_hypervisor": {"type": "str", "required": True},
+        "source_site": {"type": "dict", "required": True},
+        "storage": {"type": "dict", "default": {}},
+        "networks": {"type": "dict", "default": {}},
+        "bandwidth": {"type": "int", "default": 0},
+        "downtime": {"type": "int", "default": 0},
+        "auto_converge": {"type": "bool", "default": True},
+        "stall_timeout": {"type": "int", "default": 60},
+        "timeout": {"type": "int", "default": 0},
+        "progress_path": {"type": "path"},
+    }
+
+
+def _disk_spec() -> Spec:
+    return {
+        "name": {"type": "str", "required": True},
+        "size": {"type": "str"},
+        "storage": {"type": "str"},
+        "format": {"type": "str", "choices": list(DISK_FORMATS)},
+        "bus": {"type": "str", "choices": list(DISK_BUSES)},
+        "image": {"type": "str"},
+    }
+
+
+def _nic_spec() -> Spec:
+    return {
+        "network": {"type": "str", "required": True},
+        "mac": {"type": "str"},
+        "model": {"type": "str", "choices": list(NIC_MODELS)},
+    }

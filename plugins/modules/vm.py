@@ -1,0 +1,302 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vm
+short_description: Create, change, start, stop and remove a VM
+version_added: 0.1.0
+description:
+  - Brings one VM on the hypervisor where the module runs to the portable spec that its options describe.
+  - What is not given stays as it is. A second run changes nothing.
+  - Everything that cannot be is refused before anything is touched.
+  - A VM that is there is changed in place, and while it runs where that is possible; what waits for the VM's next start is
+    returned in RV(restart_fields).
+extends_documentation_fragment:
+  - virt8ra.federation.attributes
+  - virt8ra.federation.libvirt
+  - virt8ra.federation.site
+  - virt8ra.federation.site.hypervisor
+options:
+  name:
+    description: The VM's name. It cannot be changed.
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) makes sure that the VM exists, and leaves it on or off as it is; a new one is off.
+      - V(running) starts it, or lets it go on if it is paused.
+      - V(stopped) asks its guest to shut down, see O(shutdown_timeout) and O(force).
+      - V(absent) stops it and removes its definition. Its disks stay, unless O(remove_disks) is set.
+    type: str
+    choices: [present, running, stopped, absent]
+    default: present
+  cpus:
+    description:
+      - Number of virtual CPUs. Needed to create a VM.
+      - A running VM can be given more, up to twice as many as it was created with; fewer, or still more, need a restart.
+    type: int
+  memory:
+    description:
+      - Memory, in bytes or with a binary unit such as V(512MiB). Needed to create a VM.
+      - A running VM can be given less, and back up to what it was started with; more needs a restart.
+    type: str
+  uuid:
+    description: The VM's UUID. A new VM gets one by itself; it cannot be changed.
+    type: str
+  description:
+    description: What the VM is for, in free text.
+    type: str
+  cpu_model:
+    description:
+      - A named CPU model, or V(baseline) for the richest one of this hypervisor that can be migrated, stored under its name.
+      - A baseline is computed once, when the VM is created; on a VM that exists it keeps the model that the VM has.
+      - A new VM gets V(Nehalem) unless this is set, which nearly every machine of the last fifteen years can run.
+    type: str
+  machine:
+    description:
+      - A pinned machine type such as V(pc-q35-7.2).
+      - A new VM gets the newest one of the hypervisor unless this is set, and keeps it.
+    type: str
+  firmware:
+    description: A new VM gets V(bios) unless this is set; it cannot be changed.
+    type: str
+    choices: [bios, uefi]
+  disks:
+    description:
+      - All disks that the VM shall have. A disk that is not in the list is taken from the VM.
+      - Its volume is called C(<vm>-<disk>.<format>). It stays when the disk is taken away, unless O(remove_disks) is set.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: The device, such as V(vda) on the bus V(virtio) or V(sda) on others.
+        type: str
+        required: true
+      size:
+        description:
+          - Virtual size, in bytes or with a binary unit such as V(20GiB). Needed for a new disk.
+          - A disk can grow, also while the VM runs. It never shrinks.
+        type: str
+      storage:
+        description: Logical name of the storage, as the site maps it. Needed for a new disk.
+        type: str
+      format:
+        description: A new disk gets V(qcow2) unless this is set; it cannot be changed.
+        type: str
+        choices: [qcow2, raw]
+      bus:
+        description: A new disk gets V(virtio) unless this is set; it cannot be changed.
+        type: str
+        choices: [virtio, scsi, sata]
+      image:
+        description: What to copy into a new disk, as C(<logical storage>/<volume>). A disk that exists is never written over.
+        type: str
+  nics:
+    description:
+      - All network interfaces that the VM shall have. One that is not in the list is taken from the VM.
+      - An interface is known by its MAC address, or by its network where no address is given.
+    type: list
+    elements: dict
+    suboptions:
+      network:
+        description: Logical name of the network, as the site maps it.
+        type: str
+        required: true
+      mac:
+        description: MAC address. A new interface gets one by itself, and keeps it.
+        type: str
+      model:
+        description: A new interface gets V(virtio) unless this is set.
+        type: str
+        choices: [virtio, e1000e, rtl8139]
+  console_log:
+    description: Keep what the guest writes to its serial console in C(/var/log/libvirt/qemu/<name>-console.log) on the hypervisor.
+    type: bool
+  autostart:
+    description: Start the VM with the hypervisor.
+    type: bool
+  allowed_countries:
+    description:
+      - ISO 3166-1 codes of the countries in which the VM may run; an empty list allows all.
+      - They travel with the VM, and every migration keeps to them.
+    type: list
+    elements: str
+  adopt:
+    description: Take over a VM that the federation does not manage yet. Without it, such a VM is not touched.
+    type: bool
+    default: false
+  remove_disks:
+    description: Delete the volumes of disks that go, be it with the VM or one by one. It cannot be undone.
+    type: bool
+    default: false
+  accelerator:
+    description:
+      - V(auto) is KVM where libvirt offers it, a probe guest really runs and the processor can run a V(Nehalem); otherwise
+        emulation, with a warning.
+      - Used when a VM is created, and kept.
+    type: str
+    choices: [auto, kvm, tcg]
+    default: auto
+  shutdown_timeout:
+    description: Seconds that the guest has to shut down. With V(0) it is not asked.
+    type: int
+    default: 120
+  force:
+    description: Cut the VM's power when its guest does not shut down in time. Without it, the module fails then.
+    type: bool
+    default: false
+seealso:
+  - module: virt8ra.federation.vm_info
+  - module: virt8ra.federation.vm_migration
+author:
+  - The virt8ra.federation authors (@virt8ra)
+"""
+
+EXAMPLES = r"""
+- name: Run a VM from an image
+  virt8ra.federation.vm:
+    name: guest
+    state: running
+    cpus: 1
+    memory: 256MiB
+    disks:
+      - name: vda
+        size: 64MiB
+        storage: ssd
+        image: images/demo-guest.img
+    nics:
+      - network: public
+    console_log: true
+    allowed_countries: [ES, DE]
+    site: "{{ federation_site }}"
+    hypervisor: "{{ inventory_hostname }}"
+
+- name: Give it a second disk while it runs
+  virt8ra.federation.vm:
+    name: guest
+    disks:
+      - name: vda
+      - name: vdb
+        size: 1GiB
+        storage: ssd
+    site: "{{ federation_site }}"
+    hypervisor: "{{ inventory_hostname }}"
+
+- name: Remove it together with its disks
+  virt8ra.federation.vm:
+    name: guest
+    state: absent
+    remove_disks: true
+    force: true
+    site: "{{ federation_site }}"
+    hypervisor: "{{ inventory_hostname }}"
+"""
+
+RETURN = r"""
+status:
+  description:
+    - The VM after the run, with the keys of M(virt8ra.federation.vm_info); null when it is absent.
+    - In check mode what it would be, without what only a real run chooses (UUID and MAC addresses of what is new, addresses).
+  returned: success
+  type: dict
+  sample:
+    state: running
+    vm: {name: guest, cpus: 1, memory: 268435456, machine: pc-q35-7.2, cpu_model: Nehalem}
+    owner: {hypervisor: es-madrid-1, epoch: 1}
+    addresses: [10.20.0.17]
+    persistent: true
+    managed: true
+actions:
+  description: What was done, or in check mode would be done, in this order.
+  returned: success
+  type: list
+  elements: str
+  sample: ["create the VM guest", "start the VM guest"]
+restart_required:
+  description: Whether the VM runs with something that is not what was asked for, and will have it from its next start on.
+  returned: success
+  type: bool
+  sample: false
+restart_fields:
+  description: The options that wait for the VM's next start.
+  returned: success
+  type: list
+  elements: str
+  sample: [memory]
+error:
+  description: The fault, apart from the sentence in C(msg).
+  returned: when the module refuses or fails
+  type: dict
+  contains:
+    what:
+      description: The fault.
+      returned: always
+      type: str
+      sample: is not in the storage of site es-madrid
+    option:
+      description: The option that was written wrongly, or null.
+      returned: always
+      type: str
+      sample: disks[0].storage
+    value:
+      description: What was found there.
+      returned: always
+      type: raw
+      sample: gold
+    remedy:
+      description: What to do about it.
+      returned: always
+      type: str
+      sample: "map it in the federation file, or use one of: ssd"
+"""
+
+from typing import Any
+
+from ansible_collections.virt8ra.federation.plugins.module_utils.backends.base import VmRequest
+from ansible_collections.virt8ra.federation.plugins.module_utils.desired_vm import written
+from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
+from ansible_collections.virt8ra.federation.plugins.module_utils.options import hypervisor_spec, libvirt_spec, site_spec, vm_spec
+
+POLICY = {
+    "state": {"type": "str", "choices": ["present", "running", "stopped", "absent"], "default": "present"},
+    "adopt": {"type": "bool", "default": False},
+    "remove_disks": {"type": "bool", "default": False},
+    "accelerator": {"type": "str", "choices": ["auto", "kvm", "tcg"], "default": "auto"},
+    "shutdown_timeout": {"type": "int", "default": 120},
+    "force": {"type": "bool", "default": False},
+}
+
+
+def work(module: FederationModule) -> dict[str, Any]:
+    params = module.params
+    given = {key: value for key, value in written(params).items() if key != "name"}
+    request = VmRequest(name=params["name"], hypervisor=params["hypervisor"], given=given, **{key: params[key] for key in POLICY})
+    backend = module.backend()
+    plan = backend.plan_vm(request)
+    for warning in plan.warnings:
+        module.warn(warning)
+    if module.check_mode and plan.steps:
+        status, restart_fields = plan.after, plan.restart_fields
+    else:
+        plan.carry_out()
+        status, restart_fields = backend.find_vm(request.name), backend.restart_fields(request.name)
+    return {
+        "changed": bool(plan.steps),
+        "diff": plan.diff(),
+        "status": None if status is None else status.to_dict(),
+        "actions": [step.what for step in plan.steps],
+        "restart_required": bool(restart_fields),
+        "restart_fields": restart_fields,
+    }
+
+
+def main() -> None:
+    run_module({**vm_spec(), **POLICY, **libvirt_spec(), **site_spec(), **hypervisor_spec()}, work)
+
+
+if __name__ == "__main__":
+    main()

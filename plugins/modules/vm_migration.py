@@ -1,0 +1,232 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vm_migration
+short_description: Move a VM between hypervisors of a federation
+description:
+  - Moves a VM, with its disks and its memory, from another hypervisor to the one where the module runs.
+  - The VM arrives paused and is resumed only when both ends say that it came over, so that two copies never run.
+  - What happened is read from both ends. A run that was cut off is finished, or taken back, by the next one.
+  - The copy at the source is kept, stopped, until O(state=released) is asked for.
+  - Data goes from hypervisor to hypervisor under TLS and never through the controller.
+author:
+  - The virt8ra.federation authors (@virt8ra)
+version_added: 0.1.0
+options:
+  name:
+    description: Name of the VM.
+    type: str
+    required: true
+  state:
+    description:
+      - V(planned) tells what would be done and what stands in the way, and changes nothing.
+      - V(completed) has the VM running at the target.
+      - V(aborted) takes an unfinished migration back; the VM runs on at the source.
+      - V(released) deletes the source's copy and its volumes, after a completed migration.
+    type: str
+    choices: [planned, completed, aborted, released]
+    default: completed
+  mode:
+    description: V(live) moves a running VM, disks and memory.
+    type: str
+    choices: [live]
+    default: live
+  source_hypervisor:
+    description: Name of the hypervisor where the VM is now.
+    type: str
+    required: true
+  source_site:
+    description: The entry of the source's site, which the inventory gives as C(federation_site).
+    type: dict
+    required: true
+  storage:
+    description: Other logical storage names at the target, as V(old) to V(new). Names that are not here stay.
+    type: dict
+    default: {}
+  networks:
+    description: Other logical network names at the target, as V(old) to V(new). Names that are not here stay.
+    type: dict
+    default: {}
+  bandwidth:
+    description: Cap in MiB/s over all disks of the VM together; V(0) is none.
+    type: int
+    default: 0
+  downtime:
+    description: Longest pause in milliseconds that QEMU aims for when it switches over; V(0) leaves it at QEMU's own 300.
+    type: int
+    default: 0
+  auto_converge:
+    description: Slow the guest's processors down when it dirties memory faster than the link carries it.
+    type: bool
+    default: true
+  stall_timeout:
+    description: Abort when not a byte moved for so many seconds; V(0) is never.
+    type: int
+    default: 60
+  timeout:
+    description: Abort when the migration takes longer than so many seconds; V(0) is never.
+    type: int
+    default: 0
+  progress_path:
+    description:
+      - File on the target in which the module keeps its progress, as one line of JSON.
+      - The action plugin of the same name sets it and shows what is written there.
+    type: path
+extends_documentation_fragment:
+  - virt8ra.federation.libvirt
+  - virt8ra.federation.site
+  - virt8ra.federation.site.hypervisor
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: full
+seealso:
+  - module: virt8ra.federation.vm
+  - module: virt8ra.federation.vm_info
+"""
+
+EXAMPLES = r"""
+- name: See what stands in the way
+  virt8ra.federation.vm_migration:
+    name: web-1
+    state: planned
+    source_hypervisor: lab-es-1
+    source_site: "{{ hostvars['lab-es-1'].federation_site }}"
+    hypervisor: "{{ inventory_hostname }}"
+    site: "{{ federation_site }}"
+
+- name: Move it live, at 200 MiB/s at the most
+  virt8ra.federation.vm_migration:
+    name: web-1
+    state: completed
+    source_hypervisor: lab-es-1
+    source_site: "{{ hostvars['lab-es-1'].federation_site }}"
+    hypervisor: "{{ inventory_hostname }}"
+    site: "{{ federation_site }}"
+    bandwidth: 200
+
+- name: Delete the copy that stayed behind
+  virt8ra.federation.vm_migration:
+    name: web-1
+    state: released
+    source_hypervisor: lab-es-1
+    source_site: "{{ hostvars['lab-es-1'].federation_site }}"
+    hypervisor: "{{ inventory_hostname }}"
+    site: "{{ federation_site }}"
+"""
+
+RETURN = r"""
+plan:
+  description: What was to be done; not returned where nothing was left to plan.
+  returned: when the VM had not come over yet
+  type: dict
+  contains:
+    blockers:
+      description: What stands in the way, each with C(check) and C(message). Not empty only with O(state=planned).
+      type: list
+      elements: dict
+    warnings:
+      description: What a person should know before.
+      type: list
+      elements: str
+    steps:
+      description: The steps, in order.
+      type: list
+      elements: str
+    disks:
+      description: For each disk device its C(storage), C(pool), C(path), C(volume), C(capacity) in bytes and C(format) at the target.
+      type: dict
+    networks:
+      description: The target's networks, in the order of the VM's interfaces.
+      type: list
+      elements: str
+    estimate:
+      description: C(disk_bytes), C(memory_bytes) and their sum, C(bytes).
+      type: dict
+migration:
+  description: The journal and the figures of the migration.
+  returned: when there is or was a migration between these two hypervisors
+  type: dict
+  contains:
+    vm:
+      description: Name of the VM.
+      type: str
+    source:
+      description: Hypervisor it came from.
+      type: str
+    target:
+      description: Hypervisor it went to.
+      type: str
+    mode:
+      description: Mode of the migration.
+      type: str
+    phase:
+      description: V(copying), V(completed), V(released) or V(aborted).
+      type: str
+    epoch:
+      description: The owner's epoch after the migration.
+      type: int
+    started:
+      description: When it began (ISO 8601, UTC).
+      type: str
+    total_ms:
+      description: Milliseconds from the first step to the VM running at the target.
+      type: int
+    downtime_ms:
+      description: Milliseconds in which the guest did not run, as libvirt measured them, with the wait until it was resumed.
+      type: int
+    resume_ms:
+      description: The part of C(downtime_ms) between libvirt's return and the resume.
+      type: int
+    bytes:
+      description: Bytes that were sent, disks and memory.
+      type: int
+    verified:
+      description: Both ends were read after the resume. Only the target runs, no copy job is left, and the guest's processor time grows.
+      type: bool
+"""
+
+from ansible_collections.virt8ra.federation.plugins.module_utils.migration.engine import Engine
+from ansible_collections.virt8ra.federation.plugins.module_utils.migration.policy import Policy
+from ansible_collections.virt8ra.federation.plugins.module_utils.migration.preflight import Request
+from ansible_collections.virt8ra.federation.plugins.module_utils.migration.progress import ProgressFile
+from ansible_collections.virt8ra.federation.plugins.module_utils.model import Site
+from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
+from ansible_collections.virt8ra.federation.plugins.module_utils.options import migration_spec
+
+
+def work(module: FederationModule) -> dict:
+    params = module.params
+    progress = ProgressFile(params["progress_path"])
+    progress.report("starting", {})
+    request = Request(
+        source=params["source_hypervisor"],
+        target=params["hypervisor"],
+        source_site=Site.from_dict(params["source_site"], "source_site"),
+        target_site=module.site,
+        storage=params["storage"],
+        networks=params["networks"],
+    )
+    engine = Engine(
+        params["name"],
+        request,
+        Policy.from_options(params),
+        progress.report,
+        module.connection,
+    )
+    return engine.reach(params["state"], check=module.check_mode)
+
+
+def main() -> None:
+    run_module(migration_spec(), work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible_collections.virt8ra.federation.plugins.module_utils.backends.facts import DiskFacts, SourceFacts, TargetFacts
+from ansible_collections.virt8ra.federation.plugins.module_utils.migration import preflight
+from ansible_collections.virt8ra.federation.plugins.module_utils.model import Disk, Hypervisor, Nic, Site, Vm
+
+GIB = 2**30
+
+
+def site(name, country, hypervisor, **more):
+    return Site(
+        name=name,
+        provider=name,
+        country=country,
+        storage={"ssd": f"{name}-pool"},
+        networks={"public": f"{name}-net"},
+        hypervisors=(Hypervisor(hypervisor, hypervisor, "qemu:///system", name),),
+        **more,
+    )
+
+
+VM = Vm(
+    name="web-1",
+    cpus=1,
+    memory=GIB,
+    machine="pc-q35-7.2",
+    disks=(Disk("vda", GIB, "ssd"),),
+    nics=(Nic("public", "52:54:00:00:00:01"),),
+    allowed_countries=("ES", "DE"),
+)
+SOURCE = SourceFacts(
+    vm=VM,
+    state="running",
+    busy=False,
+    epoch=3,
+    owner="es-1",
+    virt_type="kvm",
+    cpu_mode="custom",
+    networks=("es-net",),
+    disks=(DiskFacts("vda", "/pool/web-1-vda.qcow2", "qcow2", GIB, GIB // 2),),
+)
+TARGET = TargetFacts(
+    free_memory=2 * GIB, pools={"de-pool": 2 * GIB}, pool_paths={"de-pool": "/vms"}, networks=frozenset({"de-net"})
+)
+REQUEST = preflight.Request("es-1", "de-1", site("es", "ES", "es-1"), site("de", "DE", "de-1"))
+
+
+def checks(source=SOURCE, target=TARGET, request=REQUEST):
+    return [blocker.check for blocker in preflight.plan(request, source, target).blockers]
+
+
+def test_a_vm_that_fits_has_a_plan_without_blockers():
+    plan = preflight.plan(REQUEST, SOURCE, TARGET)
+    assert plan.blockers == ()
+    assert plan.warnings == ()
+    assert plan.disks == {
+        "vda": {
+            "storage": "ssd",
+            "pool": "de-pool",
+            "path": "/vms/web-1-vda.qcow2",
+            "volume": "web-1-vda.qcow2",
+            "capacity": GIB,
+            "format": "qcow2",
+        }
+    }
+    assert plan.networks == ("de-net",)
+    assert plan.estimate == {"disk_bytes": GIB // 2, "memory_bytes": GIB, "bytes": GIB + GIB // 2}
+    assert len(plan.steps) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ({"state": "stopped"}, "state"),
+        ({"busy": True}, "job"),
+        ({"owner": "elsewhere"}, "owner"),
+        ({"snapshots": 1}, "snapshots"),
+        ({"checkpoints": 2}, "snapshots"),
+        ({"unmovable": ("a TPM",)}, "devices"),
+        ({"cpu_mode": "host-passthrough"}, "cpu"),
+        ({"vm": replace(VM, allowed_countries=("ES",))}, "residency"),
+        ({"vm": replace(VM, memory=3 * GIB)}, "memory"),
+        ({"vm": replace(VM, disks=(Disk("vda", GIB, ""),))}, "storage"),
+        ({"vm": replace(VM, disks=(Disk("vda", GIB, "tape"),))}, "storage"),
+        ({"vm": replace(VM, nics=(Nic("", "52:54:00:00:00:01"),))}, "network"),
+        ({"vm": replace(VM, nics=(Nic("dmz", "52:54:00:00:00:01"),))}, "network"),
+    ],
+)
+def test_the_source_can_block(change, check):
+    assert checks(source=replace(SOURCE, **change)) == [check]
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ({"name_taken": True}, "name"),
+        ({"copy_state": "shutoff"}, "copy"),
+        ({"free_memory": GIB - 1}, "memory"),
+        ({"pools": {}}, "storage"),
+        ({"pools": {"de-pool": GIB - 1}}, "storage"),
+        ({"volumes": frozenset({"de-pool/web-1-vda.qcow2"})}, "volume"),
+        ({"networks": frozenset()}, "network"),
+        ({"macs": frozenset({"52:54:00:00:00:01"})}, "mac"),
+        ({"cpu": "features are missing there"}, "cpu"),
+        ({"machine": "not supported"}, "machine"),
+    ],
+)
+def test_the_target_can_block(change, check):
+    assert checks(target=replace(TARGET, **change)) == [check]
+
+
+def test_all_blockers_are_told_at_once_and_each_names_a_remedy():
+    source = replace(SOURCE, state="paused", snapshots=1)
+    plan = preflight.plan(REQUEST, source, replace(TARGET, free_memory=0))
+    assert [blocker.check for blocker in plan.blockers] == ["state", "memory", "snapshots"]
+    assert all(";" in blocker.message for blocker in plan.blockers)
+
+
+def test_disks_of_one_pool_must_fit_together():
+    two = replace(VM, disks=(Disk("vda", GIB, "ssd"), Disk("vdb", GIB, "ssd")))
+    disks = (*SOURCE.disks, DiskFacts("vdb", "/pool/web-1-vdb.qcow2", "qcow2", GIB, 0))
+    assert checks(source=replace(SOURCE, vm=two, disks=disks), target=replace(TARGET, pools={"de-pool": 2 * GIB - 1})) == [
+        "storage"
+    ]
+
+
+def test_names_change_on_the_way_when_asked():
+    target_site = replace(REQUEST.target_site, storage={"hdd": "slow"}, networks={"dmz": "edge"})
+    request = replace(REQUEST, target_site=target_site, storage={"ssd": "hdd"}, networks={"public": "dmz"})
+    target = replace(TARGET, pools={"slow": GIB}, networks=frozenset({"edge"}))
+    plan = preflight.plan(request, SOURCE, target)
+    assert (plan.blockers, plan.disks["vda"]["pool"], plan.disks["vda"]["storage"], plan.networks) == ((), "slow", "hdd", ("edge",))
