@@ -18,6 +18,7 @@ export PATH := $(BIN):$(PATH)
 export ANSIBLE_HOME := $(CURDIR)/$(BUILD)/ansible
 export ANSIBLE_FORCE_COLOR ?= $(if $(shell test -t 1 && echo tty),1,)
 export PYTHONUNBUFFERED := 1
+export LC_ALL := C.UTF-8
 
 .PHONY: help demo lab test bench clean lint sanity unit integration second-core
 
@@ -54,15 +55,19 @@ $(COLLECTION):
 READY := $(VENV)/.ready $(COLLECTION)
 TEST_READY := $(VENV)/.test-ready $(COLLECTION)
 
+# Before the lab is there, no site is to be asked.
 lab: $(READY)
-	ansible-playbook playbooks/lab.yml playbooks/provision.yml
+	@echo "==> making the two lab sites and provisioning them"
+	VIRT8RA_DISCOVER=false ansible-playbook playbooks/lab.yml playbooks/provision.yml
 
-demo: $(READY)
+demo: lab
+	@echo "==> deploying a guest, moving it live, and counting its writes"
 	ansible-playbook playbooks/demo.yml
+	@cat $(BUILD)/demo.txt
 
 clean: $(if $(wildcard $(VENV)/.ready),$(COLLECTION))
 	@if command -v ansible-playbook > /dev/null; then \
-	    ansible-playbook playbooks/lab.yml -e lab_site_state=absent -e lab_site_remove_image=true; fi
+	    VIRT8RA_DISCOVER=false ansible-playbook playbooks/lab.yml -e lab_site_state=absent -e lab_site_remove_image=true; fi
 	rm -rf $(BUILD) .pytest_cache .ruff_cache .mypy_cache .ansible
 
 lint: $(TEST_READY)
@@ -82,7 +87,7 @@ $(INSTALLED)/.built: $(TEST_READY) $(shell git ls-files 2>/dev/null | grep -v ' 
 sanity: $(INSTALLED)/.built
 	bash tests/sanity/run.sh $(INSTALLED)/ansible_collections/virt8ra/federation
 
-second-core: $(TEST_READY)
+second-core: lab $(TEST_READY)
 	bash tests/second_core.sh
 
 unit: $(TEST_READY)
@@ -91,7 +96,7 @@ unit: $(TEST_READY)
 integration: lab $(TEST_READY)
 	pytest tests/integration
 
-test: lint sanity second-core lab
+test: lint sanity lab second-core
 	pytest tests/unit tests/integration
 
 bench: lab $(TEST_READY)

@@ -77,6 +77,14 @@ options:
     description: Fail when a hypervisor cannot be read, instead of going on with a warning.
     type: bool
     default: false
+  discover:
+    description:
+      - Ask the sites what runs there. Without it the inventory holds what the file declares, and no site is contacted.
+      - Of use before the sites exist, as when a lab is made.
+    type: bool
+    default: true
+    env:
+      - name: VIRT8RA_DISCOVER
   vm_name:
     description:
       - How VMs are named in the inventory.
@@ -276,7 +284,7 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.selection impor
 
 # What is cached is void once the collection records VMs differently.
 _CACHE_FORMAT = [1, *VM_KEYS]
-_FEDERATION_KEYS = ("plugin", "federation", "pki_path", "site_timeout", "strict_sites", "vm_name", "sites")
+_FEDERATION_KEYS = ("plugin", "federation", "pki_path", "site_timeout", "strict_sites", "discover", "vm_name", "sites")
 
 Reports = dict[str, dict[str, Any]]
 
@@ -318,7 +326,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         wanted = [
             (site, hypervisor)
             for site in federation.sites
-            if site.backend == "libvirt" and selection.wants_site(site)
+            if self.get_option("discover") and site.backend == "libvirt" and selection.wants_site(site)
             for hypervisor in site.hypervisors
             if selection.wants_vms(site, hypervisor.name)
         ]

@@ -28,6 +28,7 @@ _UNSAFE_IN_GROUP = re.compile(r"[^A-Za-z0-9_]")
 class Federation(Portable):
     """``site_timeout`` in seconds for each site; ``pki_path`` as written, relative to the federation file.
 
+    ``discover`` says whether sites are asked what runs there at all.
     ``vm_name`` says how VMs are named in the inventory: ``name``, or ``name_at_site`` for ``<name>.<site>``.
     """
 
@@ -36,6 +37,7 @@ class Federation(Portable):
     pki_path: str = ""
     site_timeout: float = DEFAULT_SITE_TIMEOUT
     strict_sites: bool = False
+    discover: bool = True
     vm_name: str = "name"
 
     @classmethod
@@ -49,6 +51,7 @@ class Federation(Portable):
             pki_path=fields.text("pki_path"),
             site_timeout=DEFAULT_SITE_TIMEOUT if timeout is None else timeout,
             strict_sites=fields.boolean("strict_sites", False),
+            discover=fields.boolean("discover", True),
             vm_name=fields.choice("vm_name", VM_NAMES, "name"),
         )
         fields.finish()

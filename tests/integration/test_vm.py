@@ -19,7 +19,30 @@ IMAGES = "/var/lib/libvirt/images"
 DISK = {"name": "vda", "size": "64MiB", "storage": "ssd"}
 SPEC = {"cpus": 1, "memory": "128MiB", "disks": [DISK], "nics": [{"network": "public"}], "accelerator": "tcg"}
 HOSTILE = "{{ lookup('pipe', 'touch /tmp/t-hostile') }}"
+SITE = {"site": "{{ federation_site }}", "hypervisor": "{{ inventory_hostname }}"}
 GONE = {"state": "absent", "remove_disks": True, "force": True, "shutdown_timeout": 0}
+
+BAD = [
+    ({"cpus": 0}, "cpus"),
+    ({"cpus": 900}, "cpus"),
+    ({"memory": "lots"}, "memory"),
+    ({"memory": "900TiB"}, "memory"),
+    ({"machine": "q35"}, "machine"),
+    ({"machine": "pc-q35-99.0"}, "machine"),
+    ({"cpu_model": "host-passthrough"}, "cpu_model"),
+    ({"cpu_model": "EPYC-Turin-v9"}, "cpu_model"),
+    ({"accelerator": "kvm"}, "accelerator"),
+    ({"uuid": "5"}, "uuid"),
+    ({"allowed_countries": ["UK"]}, "allowed_countries"),
+    ({"disks": [{**DISK, "storage": "gold"}]}, "disks[0].storage"),
+    ({"disks": [{**DISK, "size": "64MB"}]}, "disks[0].size"),
+    ({"disks": [{**DISK, "size": "900TiB"}]}, "disks[0].size"),
+    ({"disks": [{**DISK, "image": "images/t-none"}]}, "disks[0].image"),
+    ({"disks": [{**DISK, "image": "nowhere/x"}]}, "disks[0].image"),
+    ({"disks": [DISK, {**DISK, "name": "sda"}]}, "disks[1].name"),
+    ({"nics": [{"network": "dark"}]}, "nics[0].network"),
+    ({"nics": [{"network": "public", "mac": "ff:00:00:00:00:01"}]}, "nics[0].mac"),
+]
 
 
 class Subject:
@@ -29,8 +52,7 @@ class Subject:
         self.lab = lab
 
     def run(self, *, name=NAME, check=False, diff=False, host=HOST, **options):
-        site = {"site": "{{ federation_site }}", "hypervisor": "{{ inventory_hostname }}"}
-        result = self.lab.module(host, "virt8ra.federation.vm", {"name": name, **site, **options}, check=check, diff=diff)
+        result = self.lab.module(host, "virt8ra.federation.vm", {"name": name, **SITE, **options}, check=check, diff=diff)
         result.pop("warnings", None)
         return result
 
@@ -49,7 +71,7 @@ class Subject:
         assert done["changed"] is True
         assert (again["changed"], again["actions"]) == (False, [])
         assert again["diff"]["before"] == again["diff"]["after"]
-        assert again["status"]["vm"] == done["status"]["vm"]
+        assert again["status"] is done["status"] is None or again["status"]["vm"] == done["status"]["vm"]
         return done
 
     def refused(self, option, *words, **options):
@@ -67,7 +89,11 @@ class Subject:
         return result["msg"]
 
     def traces(self):
-        return self.lab.run(HOST, f"virsh list --all --name; ls -l --time-style=+ {POOL}; virsh dumpxml {NAME} 2>/dev/null; true")
+        """All that a test of refusals could leave: its VMs and its volumes."""
+        shown = (
+            f"for vm in {NAME} t-foreign; do virsh dumpxml $vm; done 2>/dev/null; ls -l --time-style=+ {POOL}/{NAME}-* 2>/dev/null"
+        )
+        return self.lab.run(HOST, f"{shown}; true")
 
     def domain(self, *flags):
         return ET.fromstring(self.lab.run(HOST, f"virsh dumpxml {' '.join(flags)} {NAME}"))
@@ -178,7 +204,7 @@ def test_what_waits_for_a_restart_is_named_until_it_was(vm):
     done = vm.settle(**changed)
     assert done["restart_fields"] == ["cpus", "memory", "cpu_model", "machine", "console_log"]
     assert vm.ok(state="running")["restart_required"] is True
-    sata = vm.settle(disks=[{"name": "vda"}, {"name": "sda", "bus": "sata", "size": 512, "storage": "ssd"}])
+    sata = vm.settle(disks=[{"name": "vda"}, {"name": "sda", "bus": "sata", "size": "1MiB", "storage": "ssd"}])
     assert "disks" in sata["restart_fields"]
     assert vm.ok(state="stopped", force=True, shutdown_timeout=0)["restart_required"] is False
     assert vm.ok(state="running")["restart_required"] is False
@@ -200,6 +226,12 @@ def test_a_baseline_is_stored_by_name_and_kept(vm):
     vm.ok(**GONE)
 
 
+def test_a_vm_with_uefi_is_told_from_one_with_bios(vm):
+    made = vm.settle(**SPEC, firmware="uefi", state="running")
+    assert made["status"]["vm"]["firmware"] == "uefi"
+    vm.settle(**GONE)
+
+
 def test_what_libvirt_adds_to_the_xml_is_no_change(vm):
     vm.ok(**SPEC)
     assert vm.domain().find("devices/disk/address") is not None
@@ -208,33 +240,21 @@ def test_what_libvirt_adds_to_the_xml_is_no_change(vm):
     assert vm.ok(**SPEC)["changed"] is False
 
 
-@pytest.mark.parametrize(
-    ("change", "option"),
-    [
-        ({"cpus": 0}, "cpus"),
-        ({"cpus": 900}, "cpus"),
-        ({"memory": "lots"}, "memory"),
-        ({"memory": "900TiB"}, "memory"),
-        ({"machine": "q35"}, "machine"),
-        ({"machine": "pc-q35-99.0"}, "machine"),
-        ({"cpu_model": "host-passthrough"}, "cpu_model"),
-        ({"cpu_model": "EPYC-Turin-v9"}, "cpu_model"),
-        ({"firmware": "uefi"}, "firmware"),
-        ({"accelerator": "kvm"}, "accelerator"),
-        ({"uuid": "5"}, "uuid"),
-        ({"allowed_countries": ["UK"]}, "allowed_countries"),
-        ({"disks": [{**DISK, "storage": "gold"}]}, "disks[0].storage"),
-        ({"disks": [{**DISK, "size": "64MB"}]}, "disks[0].size"),
-        ({"disks": [{**DISK, "size": "900TiB"}]}, "disks[0].size"),
-        ({"disks": [{**DISK, "image": "images/t-none"}]}, "disks[0].image"),
-        ({"disks": [{**DISK, "image": "nowhere/x"}]}, "disks[0].image"),
-        ({"disks": [DISK, {**DISK, "name": "sda"}]}, "disks[1].name"),
-        ({"nics": [{"network": "dark"}]}, "nics[0].network"),
-        ({"nics": [{"network": "public", "mac": "ff:00:00:00:00:01"}]}, "nics[0].mac"),
-    ],
-)
-def test_bad_input_is_refused_before_anything_is_touched(vm, change, option):
-    vm.refused(option, **{**SPEC, **change})
+def test_bad_input_is_refused_before_anything_is_touched(vm):
+    tasks = [
+        {"name": option, "virt8ra.federation.vm": {"name": NAME, **SITE, **SPEC, **change}, "ignore_errors": True}
+        for change, option in BAD
+    ]
+    before = vm.traces()
+    refusals = vm.lab.tasks(HOST, tasks)
+    assert len(refusals) == len(BAD)
+    for refusal, (change, option) in zip(refusals, BAD):
+        assert refusal.get("failed"), change
+        assert refusal["error"]["option"] == option, refusal["msg"]
+        assert refusal["error"]["remedy"], refusal["msg"]
+        assert refusal["msg"].startswith(option)
+    assert vm.traces() == before
+    assert [refusal["msg"] for refusal in vm.lab.tasks(HOST, tasks, check=True)] == [refusal["msg"] for refusal in refusals]
 
 
 def test_a_vm_that_is_not_there_needs_its_size(vm):

@@ -27,6 +27,10 @@ def ends(guest):
     return guest.state(SOURCE), guest.state(TARGET)
 
 
+def autostart(guest, host):
+    return "enable" in guest.lab.run(host, f"virsh dominfo {guest.name} | grep Autostart")
+
+
 def untouched(guest):
     """The source runs and writes, and the target has nothing."""
     assert ends(guest) == ("running", "")
@@ -63,6 +67,7 @@ def test_plan_check_run_again_release_and_back(guest):
     uuid = guest.lab.run(SOURCE, f"virsh domuuid {guest.name}")
     macs = guest.lab.run(SOURCE, f"virsh domiflist {guest.name} | awk 'NR>2 {{print $5}}'")
 
+    guest.lab.run(SOURCE, f"virsh autostart {guest.name}")
     moved = guest.migrate(diff=True)
     assert moved["changed"] is True, moved
     assert moved["diff"]["before"] != moved["diff"]["after"]
@@ -73,6 +78,7 @@ def test_plan_check_run_again_release_and_back(guest):
     assert ends(guest) == ("shut off", "running")
     assert guest.lab.run(TARGET, f"virsh domuuid {guest.name}") == uuid
     assert guest.lab.run(TARGET, f"virsh domiflist {guest.name} | awk 'NR>2 {{print $5}}'") == macs
+    assert (autostart(guest, SOURCE), autostart(guest, TARGET)) == (False, True)
     guest.wait_for_writes(TARGET, 5)
     verdict = guest.verdict(TARGET)
     assert verdict["lost"] == 0
@@ -143,11 +149,13 @@ def test_a_name_or_a_volume_that_is_taken_blocks(guest):
 
 
 def test_abort_in_mid_copy_goes_back_to_the_source(guest):
+    guest.lab.run(SOURCE, f"virsh autostart {guest.name}")
     background = Background(guest)
     aborted = guest.migrate(state="aborted")
     assert not aborted.get("failed"), aborted
     background.end()
     untouched(guest)
+    assert autostart(guest, SOURCE)
     assert guest.migrate(state="aborted")["changed"] is False
 
 

@@ -125,6 +125,21 @@ def test_make_targets_exist(page):
     assert named <= targets
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_playbooks_know_the_variables_that_commands_give(page):
+    commands = re.findall(r"ansible-playbook .*?(?:virt8ra\.federation\.|playbooks/)(\w+)(.*)", page.read_text(encoding="utf-8"))
+    roles = {
+        name
+        for specs in ROOT.glob("roles/*/meta/argument_specs.yml")
+        for entry in yaml.safe_load(specs.read_text(encoding="utf-8"))["argument_specs"].values()
+        for name in entry.get("options", {})
+    }
+    for playbook, rest in commands:
+        text = (ROOT / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8")
+        for name in set(re.findall(r"-e (\w+)=", rest)) - roles:
+            assert re.search(rf"\b{name}\b", re.sub(r"#.*", "", text)), f"{playbook} has no variable {name}"
+
+
 # Links
 
 

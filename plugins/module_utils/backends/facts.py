@@ -34,6 +34,7 @@ class SourceFacts:
     cpu_mode: str
     networks: tuple[str, ...]
     disks: tuple[DiskFacts, ...]
+    persistent: bool = True
     snapshots: int = 0
     checkpoints: int = 0
     unmovable: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ CAME_OVER = (COMPLETED, RELEASED)
 class Journal(Portable):
     """``volumes`` maps a disk's device to the path made for it at the target; ``epoch`` is the owner's epoch after the commit.
 
+    ``autostart`` is what the VM had before: it is off at the source meanwhile, and goes to the end where the VM stays.
     ``figures`` are those of ``live.Figures`` once the migration is completed; ``started`` is ISO 8601 in UTC.
     """
 
@@ -38,6 +39,7 @@ class Journal(Portable):
     epoch: int
     started: str
     volumes: dict[str, str] = field(default_factory=dict)
+    autostart: bool = False
     figures: dict[str, Any] = field(default_factory=dict)
     version: int = VERSION
 

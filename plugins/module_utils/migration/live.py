@@ -84,8 +84,11 @@ class LiveMigration:
             epoch=facts.epoch + 1,
             started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             volumes={name: disk["path"] for name, disk in plan.disks.items()},
+            autostart=self.source.autostart(),
         )
         self.source.write_metadata("migration", journal.to_dict())
+        # A source host that restarts must not start a copy beside the one that went over.
+        self.source.set_autostart(False)
         return journal
 
     def _make_volumes(self, plan: Plan, made: dict[str, str]) -> None:
@@ -186,6 +189,7 @@ class LiveMigration:
         for end in (self.target, self.source):
             end.write_metadata("owner", owner)
             end.write_metadata("migration", journal.to_dict())
+        self.target.set_autostart(journal.autostart)
 
     def settle(self, journal: Journal) -> Journal | None:
         """Bring an unfinished migration to its end, whoever began it and whatever died: None when it was taken back.
@@ -242,5 +246,6 @@ class LiveMigration:
             volumes.delete_volume(self.target.connection, path)
         if self.source.observe().state == "paused":
             self.source.resume()
+        self.source.set_autostart(journal.autostart)
         self.source.write_metadata("migration", None)
         self.report("aborted", {})

@@ -129,6 +129,12 @@ def _running(request: Request, source: SourceFacts, target: TargetFacts) -> str:
     return f"VM {source.vm.name} is {source.state} at {request.source}, and mode live moves running VMs only; start it first"
 
 
+def _persistent(request: Request, source: SourceFacts, target: TargetFacts) -> str:
+    if source.persistent:
+        return ""
+    return f"VM {source.vm.name} is transient, so no copy of it would stay at {request.source}; define it first"
+
+
 def _idle(request: Request, source: SourceFacts, target: TargetFacts) -> str:
     return f"a job is active on VM {source.vm.name} at {request.source}; wait for it or abort it" if source.busy else ""
 
@@ -210,6 +216,7 @@ def _macs(request: Request, source: SourceFacts, target: TargetFacts) -> str:
 _Check = Callable[[Request, SourceFacts, TargetFacts], str]
 _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("state", _running),
+    ("transient", _persistent),
     ("job", _idle),
     ("owner", _owned),
     ("name", _name_free),

@@ -9,6 +9,7 @@ So a write is lost when its record is missing, and also when it was acknowledged
 missing after a start, and wrote it again.
 Runs where the disk is, with the Python and qemu-img that are there. Prints one JSON object.
 """
+
 import argparse
 import collections
 import json
@@ -17,13 +18,14 @@ import re
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 SECTOR = 512
 CHUNK = 2048 * SECTOR
 
 # A whole line: the end of a log may have half a number, and its other half be in the next host's log.
 ACKNOWLEDGED = re.compile(rb"^ack ([0-9]+)\r*\n", re.MULTILINE)
-RECORD = re.compile(rb"write ([0-9]{12})\n\0*")
+RECORD = re.compile(rb"write ([0-9]{12})\n\0{493}")
 
 
 def acknowledged(logs):
@@ -64,12 +66,12 @@ def judge(acks, found):
 
 def read_volume(volume, image_format, offset, directory):
     """Return the records of a volume that may be open elsewhere, by way of a raw copy in directory."""
-    copy = os.path.join(directory, "volume.raw")
+    copy = Path(directory, "volume.raw")
     # -U: a suspended VM still holds the lock. The format is told: a guest could write another one's header.
-    subprocess.run(["qemu-img", "convert", "-U", "-f", image_format, "-O", "raw", volume, copy], check=True)
-    with open(copy, "rb") as stream:
+    subprocess.run(["qemu-img", "convert", "-U", "-f", image_format, "-O", "raw", volume, str(copy)], check=True)
+    with copy.open("rb") as stream:
         if stream.seek(0, os.SEEK_END) <= offset:
-            sys.exit("%s ends before byte %d, where the records should start" % (volume, offset))
+            sys.exit(f"{volume} ends before byte {offset}, where the records should start")
         stream.seek(offset)
         return records(stream)
 
@@ -82,10 +84,7 @@ def main():
     parser.add_argument("logs", nargs="+", help="files with the guest's serial output")
     options = parser.parse_args()
 
-    logs = []
-    for path in options.logs:
-        with open(path, "rb") as stream:
-            logs.append(stream.read())
+    logs = [Path(path).read_bytes() for path in options.logs]
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         found = read_volume(options.volume, options.format, options.offset, directory)
     json.dump(judge(acknowledged(logs), found), sys.stdout)

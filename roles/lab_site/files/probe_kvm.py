@@ -8,6 +8,7 @@ Exit status 0: that byte arrived in time. Otherwise 1, with the reason on standa
 Some nested hosts emulate each instruction of the guest: a kernel then needs minutes where TCG needs
 seconds, so the count is one that a processor does in 0.1 s and such a host does not do in SECONDS.
 """
+
 import ctypes
 import fcntl
 import mmap
@@ -15,6 +16,7 @@ import os
 import signal
 import struct
 import sys
+from pathlib import Path
 
 # Numbers of ioctls and exits from <linux/kvm.h>, for x86-64.
 CREATE_VM, VCPU_MMAP_SIZE, CREATE_VCPU, RUN = 0xAE01, 0xAE04, 0xAE41, 0xAE80
@@ -53,21 +55,21 @@ def run_guest(kvm):
 
 
 def give_up(signum, frame):
-    raise TimeoutError("a guest did not count to %d in %d s" % (COUNT, SECONDS))
+    raise TimeoutError(f"a guest did not count to {COUNT} in {SECONDS} s")
 
 
 def main():
     signal.signal(signal.SIGALRM, give_up)
     signal.alarm(SECONDS)
     if os.uname().machine != "x86_64":
-        sys.exit("this probe knows x86_64 only, and the machine is %s" % os.uname().machine)
+        sys.exit(f"this probe knows x86_64 only, and the machine is {os.uname().machine}")
     try:
-        with open("/dev/kvm", "r+b", buffering=0) as kvm:
+        with Path("/dev/kvm").open("r+b", buffering=0) as kvm:
             reason, port, byte = run_guest(kvm)
     except OSError as error:
-        sys.exit("/dev/kvm: %s" % error)
+        sys.exit(f"/dev/kvm: {error}")
     if (reason, port, byte) != (EXIT_IO, PORT, BYTE):
-        sys.exit("/dev/kvm: the guest did not run (exit reason %d)" % reason)
+        sys.exit(f"/dev/kvm: the guest did not run (exit reason {reason})")
 
 
 if __name__ == "__main__":

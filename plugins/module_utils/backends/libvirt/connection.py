@@ -9,7 +9,8 @@ import contextlib
 import socket
 import threading
 import urllib.parse
-from typing import Any, Callable, Iterator, TypeVar
+from collections.abc import Iterator
+from typing import Any, Callable, TypeVar
 
 from ...errors import BackendError, NotFoundError, UnreachableError
 

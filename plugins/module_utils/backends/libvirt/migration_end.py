@@ -103,6 +103,16 @@ class MigrationEnd:
             element = libvirt.VIR_DOMAIN_METADATA_ELEMENT
             domain.setMetadata(element, text, metadata.prefix(kind), metadata.namespace(kind), flags)
 
+    def autostart(self) -> bool:
+        with told(f"reading the autostart of VM {self.uuid} at {self.hypervisor}"):
+            return bool(self.domain().autostart())
+
+    def set_autostart(self, wanted: bool) -> None:
+        if self.autostart() == wanted:
+            return
+        with told(f"setting the autostart of VM {self.uuid} at {self.hypervisor}"):
+            self.domain().setAutostart(int(wanted))
+
     def migrate(self, options: LiveOptions) -> None:
         """Push the domain to the other end and return when libvirt is done; it arrives there paused."""
         flags = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_PERSIST_DEST

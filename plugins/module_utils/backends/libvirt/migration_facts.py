@@ -32,6 +32,7 @@ def source_facts(end: MigrationEnd, site: Site) -> SourceFacts:
     with told(f"reading VM {end.uuid} at {end.hypervisor}"):
         root = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE))
         disks = tuple(_disk(domain, element) for element in _movable_disks(root))
+        persistent = bool(domain.isPersistent())
         snapshots, checkpoints = domain.snapshotNum(), len(domain.listAllCheckpoints())
     observed = end.observe()
     vm = read_vm(root, site, volumes.pool_paths(end.connection), {disk.path: disk.capacity for disk in disks})
@@ -47,6 +48,7 @@ def source_facts(end: MigrationEnd, site: Site) -> SourceFacts:
         cpu_mode="" if cpu is None else cpu.get("mode", ""),
         networks=tuple(_network(interface) for interface in root.findall("devices/interface")),
         disks=disks,
+        persistent=persistent,
         snapshots=snapshots,
         checkpoints=checkpoints,
         unmovable=tuple(_unmovable(root)),

@@ -91,8 +91,8 @@ def create_volume(conn: Any, pool: str, name: str, size: int, format: str) -> st
     """Make an empty thin volume of exactly ``size`` virtual bytes; its path. A volume of that name is an error, never overwritten."""
     holder = active_pool(conn, pool)
     with told(f"creating the volume {name} in pool {pool}"):
-        volume = holder.createXML(_volume_xml(name, size, format))
-    return _exact(volume, size)
+        volume = holder.createXML(_volume_xml(name, _whole_kib(size), format))
+    return _grown(volume, size)
 
 
 def clone_image(conn: Any, image_pool: str, image_volume: str, pool: str, name: str, size: int, format: str) -> str:
@@ -103,11 +103,8 @@ def clone_image(conn: Any, image_pool: str, image_volume: str, pool: str, name: 
     holder = active_pool(conn, pool)
     with told(f"copying the image {image_volume} to the volume {name} in pool {pool}"):
         own_size = int(image.info()[1])
-        volume = holder.createXMLFrom(_volume_xml(name, max(size, own_size), format), image, 0)
-    with _deleted_on_failure(volume), told(f"growing the volume {name} to {size} bytes"):
-        if int(volume.info()[1]) != size:
-            volume.resize(size)
-    return _exact(volume, size)
+        volume = holder.createXMLFrom(_volume_xml(name, max(_whole_kib(size), own_size), format), image, 0)
+    return _grown(volume, size)
 
 
 def delete_volume(conn: Any, path: str) -> None:
@@ -122,13 +119,19 @@ def delete_volume(conn: Any, path: str) -> None:
         volume.delete()
 
 
-def _exact(volume: Any, size: int) -> str:
-    """The volume's path, once it has the size that was asked; pools that round (LVM, ZFS) are refused here."""
-    with _deleted_on_failure(volume):
-        with told(f"reading back the volume {volume.name()}"):
-            found = int(volume.info()[1])
+def _whole_kib(size: int) -> int:
+    """libvirt makes qcow2 volumes in whole KiB and rounds up, so that an odd number of sectors has to be grown into."""
+    return size - size % 1024 or size
+
+
+def _grown(volume: Any, size: int) -> str:
+    """The path of a volume that was just made, grown to its exact size; pools that round (LVM, ZFS) are refused here."""
+    with _deleted_on_failure(volume), told(f"growing the volume {volume.name()} to {size} bytes"):
+        if int(volume.info()[1]) < size:
+            volume.resize(size)
+        found = int(volume.info()[1])
         if found != size:
-            remedy = "use a size that is a multiple of the pool's extents"
+            remedy = "use a size that is a multiple of 1 KiB and of the pool's extents"
             raise BackendError(f"the volume {volume.name()} came out with {found} bytes instead of {size}", remedy=remedy)
         return str(volume.path())
 

@@ -78,6 +78,7 @@ def test_a_vm_that_fits_has_a_plan_without_blockers():
     ("change", "check"),
     [
         ({"state": "stopped"}, "state"),
+        ({"persistent": False}, "transient"),
         ({"busy": True}, "job"),
         ({"owner": "elsewhere"}, "owner"),
         ({"snapshots": 1}, "snapshots"),
