@@ -66,7 +66,9 @@ class Fields:
     def choice(self, key: str, choices: tuple[str, ...], default: str) -> str:
         value = self.text(key, default)
         if value not in choices:
-            raise InputError("is not one of the choices", option=self.path(key), value=value, remedy=f"use one of {', '.join(choices)}")
+            raise InputError(
+                "is not one of the choices", option=self.path(key), value=value, remedy=f"use one of {', '.join(choices)}"
+            )
         return value
 
     def boolean(self, key: str, default: bool) -> bool:
@@ -105,7 +107,9 @@ class Fields:
     def text_map(self, key: str) -> dict[str, str]:
         value = self.get(key, {})
         if not isinstance(value, Mapping) or not all(isinstance(k, str) and isinstance(v, str) for k, v in value.items()):
-            raise InputError("is not a mapping of strings", option=self.path(key), value=value, remedy="write name: value pairs of strings")
+            raise InputError(
+                "is not a mapping of strings", option=self.path(key), value=value, remedy="write name: value pairs of strings"
+            )
         return dict(value)
 
     def mappings(self, key: str) -> tuple[dict[str, Any], ...]:
@@ -118,7 +122,9 @@ class Fields:
         """Every item of a list, read by ``read(item, path)``."""
         value = self.get(key, [])
         if not isinstance(value, (list, tuple)):
-            raise InputError("is not a list", option=self.path(key), value=value, remedy="write a list (items that start with a dash)")
+            raise InputError(
+                "is not a list", option=self.path(key), value=value, remedy="write a list (items that start with a dash)"
+            )
         return tuple(read(item, f"{self.path(key)}[{index}]") for index, item in enumerate(value))
 
     def finish(self) -> None:

@@ -167,7 +167,9 @@ def _mapped(mapping: dict[str, str], logical: str, option: str, of: str) -> str:
     if logical in mapping:
         return mapping[logical]
     known = ", ".join(sorted(mapping)) or "none"
-    raise InputError(f"is not in the {of}", option=option, value=logical, remedy=f"map it in the federation file, or use one of: {known}")
+    raise InputError(
+        f"is not in the {of}", option=option, value=logical, remedy=f"map it in the federation file, or use one of: {known}"
+    )
 
 
 def _logical(mapping: dict[str, str], local: str, preferred: str) -> str:
@@ -200,13 +202,21 @@ class Disk(Portable):
         )
         fields.finish()
         if not _DEVICE.match(read.name):
-            raise InputError("is not a disk device", option=f"{where}.name", value=read.name, remedy="use vda, vdb, … or sda, sdb, …")
+            raise InputError(
+                "is not a disk device", option=f"{where}.name", value=read.name, remedy="use vda, vdb, … or sda, sdb, …"
+            )
         if (read.bus == "virtio") != read.name.startswith("vd"):
-            raise InputError(f"does not go with bus {read.bus}", option=f"{where}.name", value=read.name, remedy="use vd* on virtio, sd* else")
+            raise InputError(
+                f"does not go with bus {read.bus}", option=f"{where}.name", value=read.name, remedy="use vd* on virtio, sd* else"
+            )
         if read.size % 512:
-            raise InputError("is not a multiple of 512 bytes", option=f"{where}.size", value=read.size, remedy="round it to whole sectors")
+            raise InputError(
+                "is not a multiple of 512 bytes", option=f"{where}.size", value=read.size, remedy="round it to whole sectors"
+            )
         if read.image is not None and len([part for part in read.image.split("/") if part]) != 2:
-            raise InputError("is not an image", option=f"{where}.image", value=read.image, remedy="write <logical storage>/<volume>")
+            raise InputError(
+                "is not an image", option=f"{where}.image", value=read.image, remedy="write <logical storage>/<volume>"
+            )
         return read
 
 
@@ -272,7 +282,9 @@ class Vm(Portable):
             nics=fields.each("nics", Nic.from_dict),
             console_log=fields.boolean("console_log", False),
             autostart=fields.boolean("autostart", False),
-            allowed_countries=tuple(check_country(code, fields.path("allowed_countries")) for code in fields.texts("allowed_countries")),
+            allowed_countries=tuple(
+                check_country(code, fields.path("allowed_countries")) for code in fields.texts("allowed_countries")
+            ),
         )
         fields.finish()
         read._check(fields)
@@ -280,7 +292,9 @@ class Vm(Portable):
 
     def _check(self, fields: Fields) -> None:
         if self.memory % 1024 or self.memory < 4 * 2**20:
-            raise InputError("is too small or not whole KiB", option=fields.path("memory"), value=self.memory, remedy="use 4MiB or more")
+            raise InputError(
+                "is too small or not whole KiB", option=fields.path("memory"), value=self.memory, remedy="use 4MiB or more"
+            )
         if self.cpu_model in ("host-passthrough", "host-model", "maximum", "host", "max"):
             remedy = "use a named model such as Nehalem, or baseline"
             raise InputError("ties the VM to one host", option=fields.path("cpu_model"), value=self.cpu_model, remedy=remedy)
@@ -291,7 +305,9 @@ class Vm(Portable):
             try:
                 uuidlib.UUID(self.uuid)
             except ValueError:
-                raise InputError("is not a UUID", option=fields.path("uuid"), value=self.uuid, remedy="leave it out for a new one") from None
+                raise InputError(
+                    "is not a UUID", option=fields.path("uuid"), value=self.uuid, remedy="leave it out for a new one"
+                ) from None
         unique([disk.name for disk in self.disks], fields.path("disks"))
         unique([nic.mac for nic in self.nics if nic.mac], fields.path("nics"))
 

@@ -121,6 +121,6 @@ class Guest:
             self.lab.run(
                 host,
                 f"virsh destroy {self.name} >/dev/null 2>&1; virsh undefine {self.name} {flags} >/dev/null 2>&1; "
-                f"rm -f {self.volume} {self.log}; virsh pool-refresh vms >/dev/null",
+                f"rm -f {POOL}/{self.name}-* {self.log}; virsh pool-refresh vms >/dev/null",
                 check=False,
             )

@@ -14,6 +14,8 @@ work=$(mktemp -d "$image.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
+# On a machine where apt has never looked, it knows no package.
+apt-cache show linux-image-cloud-amd64 > /dev/null 2>&1 || apt-get update --quiet
 # The meta package names the current kernel.
 kernel=$(apt-cache depends --important linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
 [ -n "$kernel" ] || { echo "apt knows no linux-image-cloud-amd64: run 'apt-get update' first" >&2; exit 1; }

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-import socket
+import os
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -22,7 +22,6 @@ except ImportError:
 T = TypeVar("T")
 KEEPALIVE_INTERVAL = 3
 KEEPALIVE_COUNT = 4
-_TLS_PORT = 16514
 _event_loop_lock = threading.Lock()
 _event_loop_running = False
 
@@ -40,7 +39,6 @@ def open_connection(uri: str, *, timeout: float = 15.0, pki_path: str | None = N
             value=uri,
             remedy="install python3-libvirt (hypervisors) or libvirt-python (controllers)",
         )
-    _refuse_dead_port(uri, timeout)
     start_event_loop()
     opener = libvirt.openReadOnly if read_only else libvirt.open
     connection = within(timeout, lambda: _open(opener, _with_pki(uri, pki_path)), f"connecting to {uri}")
@@ -67,19 +65,6 @@ def _with_pki(uri: str, pki_path: str | None) -> str:
         parameters["pkipath"] = pki_path
     joint = "&" if "?" in uri else "?"
     return uri + joint + urllib.parse.urlencode(parameters)
-
-
-def _refuse_dead_port(uri: str, timeout: float) -> None:
-    """A plain TCP handshake first: libvirt itself has no time-out for it."""
-    parts = urllib.parse.urlsplit(uri)
-    if not parts.hostname or not parts.scheme.endswith(("+tls", "+tcp")):
-        return
-    port = parts.port or (_TLS_PORT if parts.scheme.endswith("+tls") else 16509)
-    try:
-        socket.create_connection((parts.hostname, port), timeout=timeout).close()
-    except OSError as error:
-        remedy = "check the address, and that libvirtd listens and no firewall is between"
-        raise UnreachableError(f"does not answer on port {port} ({error})", option="uri", value=uri, remedy=remedy) from error
 
 
 def within(timeout: float, call: Callable[[], T], what: str) -> T:
@@ -116,7 +101,14 @@ def start_event_loop() -> None:
         # Without this the bindings print every error to stderr as well as raising it.
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
         threading.Thread(target=_run_event_loop, daemon=True, name="libvirt events").start()
+        os.register_at_fork(after_in_child=_forget_event_loop)
         _event_loop_running = True
+
+
+def _forget_event_loop() -> None:
+    """Threads do not follow a fork, so the child has to start a loop of its own."""
+    global _event_loop_running
+    _event_loop_running = False
 
 
 def _run_event_loop() -> None:

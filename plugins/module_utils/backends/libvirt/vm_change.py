@@ -78,7 +78,7 @@ class VmChange:
     def _nic_option(self, nic: Nic) -> str:
         """Where a NIC was written: by its MAC, else by its network."""
         written = list(enumerate(self._request.given["nics"]))
-        found = [index for index, one in written if str(one.get("mac", "")).lower() == nic.mac]
+        found = [index for index, one in written if nic.mac and str(one.get("mac", "")).lower() == nic.mac]
         found += [index for index, one in written if one["network"] == nic.network]
         return f"nics[{found[0]}]" if found else "nics"
 

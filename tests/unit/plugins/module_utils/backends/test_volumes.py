@@ -43,9 +43,9 @@ def test_pools_are_known_by_their_path(conn):
 
 
 def test_a_volume_has_the_exact_size_and_goes_again(conn):
-    path = volumes.create_volume(conn, POOL, "a.qcow2", 12345 * 512, "qcow2")
+    path = volumes.create_volume(conn, POOL, "a.qcow2", 12345 * 1024, "qcow2")
     assert path == f"{PATH}/a.qcow2"
-    assert volumes.volume_sizes(conn, [path, "/no/such/path"]) == {path: 12345 * 512}
+    assert volumes.volume_sizes(conn, [path, "/no/such/path"]) == {path: 12345 * 1024}
     volumes.delete_volume(conn, path)
     volumes.delete_volume(conn, path)
     assert names(conn) == []
