@@ -35,9 +35,9 @@ def table(rows: list[Row]) -> str:
     width = max([len(row.name) for row in rows], default=4)
     lines = [f"{'what':<{width}}  {'ours':>9}  {'peer':>9}  {'ratio':>7}  {'bar':>7}"]
     for row in rows:
-        bar = f"{'≤' if row.at_most else '≥'} {row.bar:g}"
+        goal = f"{'≤' if row.at_most else '≥'} {row.goal:g}"
         verdict = "holds" if row.holds else "MISSED"
-        lines.append(f"{row.name:<{width}}  {row.ours:>9.3f}  {row.peer:>9.3f}  {row.ratio:>7.2f}  {bar:>7}  {verdict}")
+        lines.append(f"{row.name:<{width}}  {row.ours:>9.3f}  {row.peer:>9.3f}  {row.ratio:>7.2f}  {goal:>7}  {verdict}")
     return "\n".join(lines)
 
 

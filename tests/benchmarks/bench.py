@@ -25,18 +25,18 @@ FEDERATION_FILE = ROOT / "inventories" / "lab" / "lab.sites.yml"
 
 @dataclass(frozen=True)
 class Row:
-    """``ratio`` is told in ``name``; it holds when it is at least ``bar``, or with ``at_most`` at most that."""
+    """``ratio`` is told in ``name``; it holds when it is at least ``goal``, or with ``at_most`` at most that."""
 
     name: str
     ours: float
     peer: float
     ratio: float
-    bar: float
+    goal: float
     at_most: bool = False
 
     @property
     def holds(self) -> bool:
-        return self.ratio <= self.bar if self.at_most else self.ratio >= self.bar
+        return self.ratio <= self.goal if self.at_most else self.ratio >= self.goal
 
     def to_dict(self) -> dict[str, object]:
         return {
@@ -44,7 +44,7 @@ class Row:
             "ours": round(self.ours, 3),
             "peer": round(self.peer, 3),
             "ratio": round(self.ratio, 3),
-            "bar": self.bar,
+            "bar": self.goal,
             "holds": self.holds,
         }
 

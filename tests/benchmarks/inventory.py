@@ -78,9 +78,9 @@ def run(lab: Lab) -> list[Row]:
     ]
 
 
-def _speed_row(name: str, ours: Measured, peer: Measured, start: Measured, bar: float) -> Row:
+def _speed_row(name: str, ours: Measured, peer: Measured, start: Measured, goal: float) -> Row:
     net, net_peer = ours.seconds - start.seconds, peer.seconds - start.seconds
-    return Row(name, net, net_peer, net_peer / net, bar)
+    return Row(name, net, net_peer, net_peer / net, goal)
 
 
 def _start_up(place: Path) -> Measured:

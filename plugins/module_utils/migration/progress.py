@@ -41,7 +41,7 @@ def picture(vm: str, source: str, target: str, progress: dict[str, Any]) -> str:
     if progress.get("phase") != "copying":
         return head
     filled = round(_BAR * min(100.0, float(progress.get("percent", 0))) / 100)
-    bar = "█" * filled + "░" * (_BAR - filled)
+    drawn = "█" * filled + "░" * (_BAR - filled)
     amount = f"{show_size(int(progress.get('bytes', 0)))} of {show_size(int(progress.get('total_bytes', 0)))}"
     rate = f"{show_size(int(progress.get('bytes_per_second', 0)))}/s"
-    return f"{head}  {bar} {progress.get('percent', 0):5.1f} %  {amount}  {rate}  {progress.get('seconds', 0):.0f} s"
+    return f"{head}  {drawn} {progress.get('percent', 0):5.1f} %  {amount}  {rate}  {progress.get('seconds', 0):.0f} s"

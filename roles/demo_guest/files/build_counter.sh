@@ -29,6 +29,8 @@ mkdir -p root/bin root/modules
 cp "$here/init.sh" root/init
 cp "$here/udhcpc.sh" root/udhcpc.sh
 cp unpacked/bin/busybox root/bin/busybox
+# The kernel starts init by its first line.
+ln -s busybox root/bin/sh
 chmod 755 root/init root/udhcpc.sh root/bin/busybox
 # In the order they need each other; some kernels have some of them built in.
 number=10

@@ -1,4 +1,4 @@
-#!/bin/busybox sh
+#!/bin/sh
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #

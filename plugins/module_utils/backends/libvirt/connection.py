@@ -15,7 +15,7 @@ from typing import Any, Callable, TypeVar
 from ...errors import BackendError, NotFoundError, UnreachableError
 
 try:
-    import libvirt as libvirt
+    import libvirt
 except ImportError:
     libvirt = None
 

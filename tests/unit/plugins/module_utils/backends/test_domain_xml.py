@@ -45,8 +45,8 @@ def built(vm=VM, **more):
     return ET.fromstring(build(vm, SITE, SOURCES, **more))
 
 
-def read(text, pools=POOLS, sizes=SIZES):
-    return read_vm(ET.fromstring(text), SITE, pools, sizes)
+def read(text):
+    return read_vm(ET.fromstring(text), SITE, POOLS, SIZES)
 
 
 @pytest.mark.parametrize(("pools", "sizes"), [(POOLS, SIZES), ({}, {})])
