@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 import statistics
 
+from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvirt import metadata
+
 from tests.integration.guest import POOL, SOURCE, TARGET, Guest
 from tests.integration.lab import ADDRESSES
 from tests.integration.lab import Lab as Hosts
@@ -45,7 +47,10 @@ def run(lab: Lab) -> list[Row]:
 
 def _ours(guest: Guest) -> tuple[float, float]:
     """There by the module; the copy that stays behind is released outside of the clock."""
-    figures = guest.migrate(SOURCE, TARGET)["migration"]
+    moved = guest.migrate(SOURCE, TARGET)
+    if moved.get("failed"):
+        raise RuntimeError(moved["msg"])
+    figures = moved["migration"]
     guest.migrate(SOURCE, TARGET, state="released")
     guest.wait_for_writes(TARGET, 20)
     return figures["total_ms"], figures["downtime_ms"]
@@ -65,5 +70,7 @@ def _peer(guest: Guest) -> tuple[float, float]:
     completed = [hosts.run(host, f"virsh domjobinfo {name} --completed --keep-completed", check=False) for host in (SOURCE, TARGET)]
     downtime = max(int(found) for text in completed for found in re.findall(r"Total downtime:\s+(\d+)", text))
     hosts.run(TARGET, f"virsh undefine {name}; rm {POOL}/{name}-vda.qcow2; virsh pool-refresh vms")
+    # virsh knows nothing of owners, so the VM is made one without.
+    hosts.run(SOURCE, f"virsh metadata {name} --uri {metadata.namespace('owner')} --remove --live --config")
     guest.wait_for_writes(SOURCE, 20)
     return float(ended) - float(began), float(downtime)

@@ -175,7 +175,7 @@ def test_a_running_vm_follows_where_it_can(vm):
     more = [
         {"name": "vda"},
         {"name": "vdb", "size": "32MiB", "storage": "ssd"},
-        {"name": "sda", "size": 1536, "storage": "ssd", "bus": "scsi"},
+        {"name": "sda", "size": 2**20 + 512, "storage": "ssd", "bus": "scsi"},
     ]
     assert vm.settle(disks=more)["restart_required"] is False
     grown = vm.settle(disks=[{"name": "vda", "size": "80MiB"}, {"name": "vdb", "size": "40MiB"}, {"name": "sda"}])

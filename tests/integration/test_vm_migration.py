@@ -23,6 +23,16 @@ def guest(lab):
     guest.remove()
 
 
+@pytest.fixture(scope="module")
+def resting(lab):
+    """A guest that no test moves."""
+    guest = Guest(lab, "t-rest")
+    guest.remove()
+    guest.deploy()
+    yield guest
+    guest.remove()
+
+
 def ends(guest):
     return guest.state(SOURCE), guest.state(TARGET)
 
@@ -102,12 +112,13 @@ def test_plan_check_run_again_release_and_back(guest):
     assert ends(guest) == ("running", "shut off")
 
 
-def test_a_vm_may_not_leave_its_countries(lab, guest):
-    spec = {"name": guest.name, "allowed_countries": ["ES", "PT"], "site": "{{ federation_site }}", "hypervisor": SOURCE}
+def test_a_vm_may_not_leave_its_countries(lab, resting):
+    spec = {"name": resting.name, "allowed_countries": ["ES", "PT"], "site": "{{ federation_site }}", "hypervisor": SOURCE}
     assert lab.module(SOURCE, "virt8ra.federation.vm", {**spec, "state": "present"})["changed"] is True
-    refused = guest.migrate()
+    refused = resting.migrate()
     assert "may run in ES, PT only, and site lab-de is in DE" in refused["msg"]
-    untouched(guest)
+    untouched(resting)
+    lab.module(SOURCE, "virt8ra.federation.vm", {**spec, "state": "present", "allowed_countries": []})
 
 
 @pytest.mark.parametrize(
@@ -122,26 +133,27 @@ def test_a_vm_may_not_leave_its_countries(lab, guest):
         ("true", {"name": "t-nobody"}, "t-nobody"),
     ],
 )
-def test_preflight_refuses_in_a_sentence_and_touches_nothing(guest, prepare, options, sentence):
-    guest.lab.run(SOURCE, prepare.replace("NAME", guest.name))
-    refused = guest.migrate(**options)
+def test_preflight_refuses_in_a_sentence_and_touches_nothing(resting, prepare, options, sentence):
+    resting.lab.run(SOURCE, prepare.replace("NAME", resting.name))
+    refused = resting.migrate(**options)
+    resting.lab.run(SOURCE, f"virsh snapshot-delete {resting.name} s1 2>/dev/null || true")
     assert refused["failed"] is True
     assert sentence in refused["msg"]
     assert "Traceback" not in str(refused)
-    untouched(guest)
+    untouched(resting)
 
 
-def test_a_name_or_a_volume_that_is_taken_blocks(guest):
-    guest.lab.run(
+def test_a_name_or_a_volume_that_is_taken_blocks(resting):
+    resting.lab.run(
         TARGET,
-        f"echo '<domain type=\"qemu\"><name>{guest.name}</name><memory>8192</memory><os><type>hvm</type></os></domain>' > /tmp/t.xml",
+        f"echo '<domain type=\"qemu\"><name>{resting.name}</name><memory>8192</memory><os><type>hvm</type></os></domain>' > /tmp/t.xml",
     )
-    guest.lab.run(TARGET, "virsh define /tmp/t.xml; rm /tmp/t.xml")
-    guest.lab.run(TARGET, f"virsh vol-create-as vms {guest.name}-vda.qcow2 4096")
-    plan = guest.migrate(state="planned")["plan"]
+    resting.lab.run(TARGET, "virsh define /tmp/t.xml; rm /tmp/t.xml")
+    resting.lab.run(TARGET, f"virsh vol-create-as vms {resting.name}-vda.qcow2 4096")
+    plan = resting.migrate(state="planned")["plan"]
     assert {"name", "volume"} == {blocker["check"] for blocker in plan["blockers"]}
-    assert guest.migrate()["failed"] is True
-    assert guest.volumes(TARGET) == [f"{guest.name}-vda.qcow2"], "somebody else's volume was touched"
+    assert resting.migrate()["failed"] is True
+    assert resting.volumes(TARGET) == [f"{resting.name}-vda.qcow2"], "somebody else's volume was touched"
 
 
 def test_abort_in_mid_copy_goes_back_to_the_source(guest):
@@ -184,7 +196,7 @@ def test_the_sources_daemon_dies(guest):
 
 
 def test_the_module_dies_and_the_next_run_finishes_it(guest):
-    background = Background(guest)
+    background = Background(guest, bandwidth=8)
     guest.lab.run(TARGET, "pkill -KILL -f '[v]m_migration' || true")
     background.end()
     # libvirt goes on by itself: the VM arrives paused, and stays so, for nobody is there to commit.
@@ -198,7 +210,7 @@ def test_the_module_dies_and_the_next_run_finishes_it(guest):
 
 def test_the_controller_dies_and_the_work_goes_on(guest):
     argv = [command("ansible-playbook"), "-i", str(guest.lab.inventory), "playbooks/migrate_vm.yml"]
-    argv += ["-e", f"vm={guest.name}", "-e", f"target={TARGET}", "-e", "bandwidth=4"]
+    argv += ["-e", f"vm={guest.name}", "-e", f"target={TARGET}", "-e", "bandwidth=8"]
     controller = subprocess.Popen(argv, cwd=ROOT, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL)
     guest.wait(lambda: "Data processed" in Background.job(guest), "the migration to copy")
     controller.kill()

@@ -116,7 +116,7 @@ def every(conn: Any) -> list[Domain]:
 
 
 def start(handle: Any, name: str) -> None:
-    with told(f"starting the VM {name}"):
+    with told(f"starting the VM {name}", remedy="mend the cause and run again; the VM is defined, and off"):
         handle.create()
 
 

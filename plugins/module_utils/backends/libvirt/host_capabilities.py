@@ -15,11 +15,13 @@ from urllib.parse import urlsplit
 from ...errors import InputError
 from ...model import DEFAULT_CPU_MODEL
 from .connection import libvirt, told
-from .kvm_probe import kvm_fault
+from .kvm_probe import access_fault, kvm_fault
 
 ARCH = "x86_64"
 NEWEST_MACHINE = "q35"
 _PINNED_Q35 = re.compile(r"^pc-q35-(\d+)\.(\d+)(?:\.(\d+))?$")
+# The user and group of QEMU's processes, in libvirt's DAC label.
+_QEMU_USER = re.compile(r"^\+(\d+):\+(\d+)$")
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,10 @@ def _kvm_fault(conn: Any, uri: str) -> str | None:
     if capabilities.find(f"guest/arch[@name='{ARCH}']/domain[@type='kvm']") is None:
         return "libvirt does not offer it"
     # The probe tells about this machine only; for a remote one libvirt's word must do.
-    return None if urlsplit(uri).hostname else kvm_fault()
+    if urlsplit(uri).hostname:
+        return None
+    label = _QEMU_USER.match(capabilities.findtext("host/secmodel[model='dac']/baselabel[@type='kvm']") or "")
+    return kvm_fault() or (None if label is None else access_fault(int(label.group(1)), int(label.group(2))))
 
 
 class DomainCapabilities:

@@ -13,6 +13,8 @@ import ctypes
 import fcntl
 import mmap
 import os
+import pwd
+import stat
 import struct
 
 # <linux/kvm.h>
@@ -43,6 +45,27 @@ def kvm_fault(device: str = "/dev/kvm") -> str | None:
     finally:
         for descriptor in reversed(opened):
             os.close(descriptor)
+
+
+def access_fault(uid: int, gid: int, device: str = "/dev/kvm") -> str | None:
+    """None when this user may open the device; else why not. The probe runs as root, QEMU as a user of its own."""
+    try:
+        found = os.stat(device)
+    except OSError as error:
+        return f"{device}: {error.strerror or error}"
+    both = stat.S_IROTH | stat.S_IWOTH
+    # The owner's, else the group's, else the others' bits count, as the kernel has it.
+    shift = 6 if found.st_uid == uid else 3 if found.st_gid in _groups(uid, gid) else 0
+    if uid == 0 or (found.st_mode >> shift) & both == both:
+        return None
+    return f"{device} is not open to user {uid}, as which QEMU runs"
+
+
+def _groups(uid: int, gid: int) -> list[int]:
+    try:
+        return os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
+    except KeyError:
+        return [gid]
 
 
 def _run_hlt(opened: list[int]) -> str | None:

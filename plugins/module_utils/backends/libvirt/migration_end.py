@@ -62,7 +62,7 @@ class MigrationEnd:
                 self.connection = self._connect()
             domain = self.connection.lookupByUUIDString(self.uuid)
             state, reason = domain.state()
-            busy = state != libvirt.VIR_DOMAIN_SHUTOFF and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE
+            busy = state != libvirt.VIR_DOMAIN_SHUTOFF and _has_job(domain)
         except libvirt.libvirtError as error:
             return Observed("absent" if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN else "unreachable")
         except UnreachableError:
@@ -185,3 +185,13 @@ class MigrationEnd:
                 flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
                 flags |= libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
                 domain.undefineFlags(flags)
+
+
+def _has_job(domain: Any) -> bool:
+    try:
+        return bool(domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
+    except libvirt.libvirtError as error:
+        # Asked of the receiving end of a migration: the job is the sender's.
+        if error.get_error_code() in (libvirt.VIR_ERR_OPERATION_UNSUPPORTED, libvirt.VIR_ERR_OPERATION_INVALID):
+            return False
+        raise

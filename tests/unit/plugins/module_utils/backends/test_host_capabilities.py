@@ -18,7 +18,7 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvir
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import InputError
 
 CAPABILITIES = """
-<capabilities><guest><arch name='i686'><domain type='kvm'/></arch></guest>
+<capabilities><host><secmodel><model>dac</model><baselabel type='kvm'>+64055:+108</baselabel></secmodel></host><guest><arch name='i686'><domain type='kvm'/></arch></guest>
 <guest><arch name='x86_64'>{domains}<machine>pc-i440fx-7.2</machine><machine>pc-q35-7.2</machine>
 <machine canonical='pc-q35-7.2'>q35</machine><machine>pc-q35-10.0</machine><machine>pc-q35-4.0.1</machine><machine>pc-q35-4.0</machine>
 </arch></guest></capabilities>
@@ -56,7 +56,14 @@ class Conn:
 @pytest.fixture
 def probe(monkeypatch):
     """Makes the probe of KVM answer this."""
-    return lambda fault: monkeypatch.setattr(host_capabilities, "kvm_fault", lambda: fault)
+
+    def answer(fault, access=None):
+        monkeypatch.setattr(host_capabilities, "kvm_fault", lambda: fault)
+        monkeypatch.setattr(
+            host_capabilities, "access_fault", lambda uid, gid: access if (uid, gid) == (64055, 108) else "another user"
+        )
+
+    return answer
 
 
 def refused(call, option):
@@ -85,6 +92,11 @@ def test_auto_falls_back_to_emulation_and_says_why(probe, conn, fault, reason):
 def test_auto_takes_kvm_that_works(probe):
     probe(None)
     assert choose_accelerator(Conn(), "auto", "qemu:///system") == Accelerator("kvm")
+
+
+def test_kvm_that_only_root_may_open_is_none(probe):
+    probe(None, access="/dev/kvm is not open to user 64055")
+    assert "not open" in choose_accelerator(Conn(), "auto", "qemu:///system").warning
 
 
 def test_a_remote_hypervisor_is_not_probed_here(probe):
