@@ -213,7 +213,7 @@ sites:
 # Two sites, a client certificate, and what the sites call their storage and networks
 plugin: virt8ra.federation.sites
 federation: example
-pki_path: pki/controller
+pki_path: .pki/controller
 site_timeout: 10
 sites:
   - name: rioja

@@ -16,6 +16,7 @@ import os
 import pwd
 import stat
 import struct
+from pathlib import Path
 
 # <linux/kvm.h>
 _KVM_CREATE_VM = 0xAE01
@@ -50,7 +51,7 @@ def kvm_fault(device: str = "/dev/kvm") -> str | None:
 def access_fault(uid: int, gid: int, device: str = "/dev/kvm") -> str | None:
     """None when this user may open the device; else why not. The probe runs as root, QEMU as a user of its own."""
     try:
-        found = os.stat(device)
+        found = Path(device).stat()
     except OSError as error:
         return f"{device}: {error.strerror or error}"
     both = stat.S_IROTH | stat.S_IWOTH

@@ -18,7 +18,8 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvir
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import InputError
 
 CAPABILITIES = """
-<capabilities><host><secmodel><model>dac</model><baselabel type='kvm'>+64055:+108</baselabel></secmodel></host><guest><arch name='i686'><domain type='kvm'/></arch></guest>
+<capabilities><host><secmodel><model>dac</model><baselabel type='kvm'>+64055:+108</baselabel></secmodel></host>
+<guest><arch name='i686'><domain type='kvm'/></arch></guest>
 <guest><arch name='x86_64'>{domains}<machine>pc-i440fx-7.2</machine><machine>pc-q35-7.2</machine>
 <machine canonical='pc-q35-7.2'>q35</machine><machine>pc-q35-10.0</machine><machine>pc-q35-4.0.1</machine><machine>pc-q35-4.0</machine>
 </arch></guest></capabilities>
