@@ -33,12 +33,14 @@ _DEVICE = re.compile(r"^(vd|sd)[a-z]\Z")
 _FLOATING_MACHINES = ("pc", "q35", "virt")
 
 
+@dataclass(frozen=True)
 class Portable:
-    """A dataclass whose dictionary form is the portable schema."""
+    """What has a dictionary form, which is the portable schema."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready data; tuples become lists."""
-        return _plain(asdict(self))  # type: ignore[call-overload, no-any-return]
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
 
 def _plain(value: Any) -> Any:
@@ -334,9 +336,9 @@ class VmStatus(Portable):
 
 @dataclass(frozen=True)
 class Observed:
-    """One end of a migration as it was read: ``state`` is running, paused, shutoff, crashed, absent or unreachable.
+    """One end of a migration as it was read: ``state`` is running, paused, stopped, crashed, absent or unreachable.
 
-    ``migrated``: libvirt gives migration as the reason of shutoff. ``arrived``: paused, and no longer because of an
+    ``migrated``: libvirt gives migration as the reason of the stop. ``arrived``: paused, and no longer because of an
     incoming migration, so that all of its memory is there. ``busy``: a job is active on the domain.
     """
 

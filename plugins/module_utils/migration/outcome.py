@@ -39,5 +39,5 @@ def decide(source: Observed, target: Observed) -> str:
     if source.state in ("running", "paused"):
         return ROLL_BACK
     if target.state == "paused":
-        return COMMIT if source.state == "shutoff" and (source.migrated or target.arrived) else CONFLICT
+        return COMMIT if source.state == "stopped" and (source.migrated or target.arrived) else CONFLICT
     return ROLL_BACK

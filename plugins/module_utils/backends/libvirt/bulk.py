@@ -20,7 +20,7 @@ from typing import Any
 from ...crew import work_through
 from ...errors import FederationError, UnreachableError
 from ...model import Hypervisor, Site, Vm
-from . import addresses, metadata
+from . import addresses, metadata, states
 from .connection import libvirt, open_connection, told
 from .domain_xml import read_vm
 from .volumes import pool_paths
@@ -33,16 +33,6 @@ _STATES_IN_A_CALL = 1000
 _SIZES_IN_A_CALL = 100
 # Disk sizes and addresses are worth this part of the site's time, no more.
 _SHARE_OF_DETAILS = 0.3
-_STATES = {
-    0: "running",  # no state: the hypervisor's driver keeps none, the domain is there
-    1: "running",
-    2: "running",  # blocked on a resource
-    3: "paused",
-    4: "running",  # being shut down
-    5: "stopped",
-    6: "crashed",
-    7: "paused",  # suspended by the guest's power management
-}
 
 
 def read_hypervisors(
@@ -136,7 +126,7 @@ class _Reader:
         """What comes of one call: of a list of domains their states, which are kept; of one domain its record."""
         if isinstance(part, list):
             for domain, stats in self._conn.domainListGetStats(part, libvirt.VIR_DOMAIN_STATS_STATE):
-                self._states[domain.UUIDString()] = _STATES.get(stats.get("state.state", 0), "running")
+                self._states[domain.UUIDString()] = states.word(stats.get("state.state", 0))
             return []
         try:
             root = ET.fromstring(part.XMLDesc())
@@ -189,6 +179,7 @@ def _disk_sizes(listed: list[dict[str, Any]]) -> dict[str, int]:
 
 def _record(vm: Vm, root: ET.Element) -> dict[str, Any]:
     """By hand: ``to_dict`` copies deeply, which for thousands of VMs is most of the time."""
+    owner = metadata.read_owner(root)
     return {
         "name": vm.name,
         "uuid": vm.uuid,
@@ -199,21 +190,11 @@ def _record(vm: Vm, root: ET.Element) -> dict[str, Any]:
         "disks": [dict(vars(disk)) for disk in vm.disks],
         "nics": [dict(vars(nic)) for nic in vm.nics],
         "allowed_countries": list(vm.allowed_countries),
-        "owner": _owner(metadata.read(root, "owner")),
+        "owner": None if owner is None else vars(owner).copy(),
         "migration": _migration(metadata.read(root, "migration")),
         "managed": metadata.read(root, "vm") is not None,
         "addresses": [],
     }
-
-
-def _owner(payload: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Only what has the shape of model.Owner: whoever can edit a domain can write anything here."""
-    if payload is None:
-        return None
-    hypervisor, epoch = payload.get("hypervisor"), payload.get("epoch")
-    if not isinstance(hypervisor, str) or not isinstance(epoch, int) or isinstance(epoch, bool):
-        return None
-    return {"hypervisor": hypervisor, "epoch": epoch}
 
 
 def _migration(payload: dict[str, Any] | None) -> dict[str, Any] | None:

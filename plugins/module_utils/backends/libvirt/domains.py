@@ -13,21 +13,11 @@ from typing import Any, Callable
 
 from ...errors import BackendError, NotFoundError
 from ...model import Owner, Site, Vm, VmStatus
-from . import addresses, metadata, volumes
+from . import addresses, metadata, states, volumes
 from .connection import libvirt, told
 from .domain_parts import disk_sources, macs
 from .domain_xml import read_vm
 
-_STATES = {
-    0: "running",  # no state: the hypervisor's driver keeps none, the domain is there
-    1: "running",
-    2: "running",  # blocked on a resource
-    3: "paused",
-    4: "running",  # being shut down
-    5: "stopped",
-    6: "crashed",
-    7: "paused",  # suspended by the guest's power management
-}
 _POLL = 0.25  # seconds
 _ASK_AGAIN = 10.0  # seconds between requests to shut down
 _UNPLUG_TIME = 15.0  # seconds that a guest has to let go of a device
@@ -44,7 +34,7 @@ class Domain:
         with told("reading a VM"):
             self.name: str = domain.name()
             self.persistent = bool(domain.isPersistent())
-            self.state = _STATES.get(domain.state()[0], "running")
+            self.state = states.word(domain.state()[0])
             self.active = bool(domain.isActive())
             self.live = ET.fromstring(domain.XMLDesc())
             flags = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE
@@ -55,11 +45,7 @@ class Domain:
     @property
     def owner(self) -> Owner | None:
         """What the metadata says; None when it says nothing that has an owner's shape."""
-        payload = metadata.read(self.config, "owner") or {}
-        hypervisor, epoch = payload.get("hypervisor"), payload.get("epoch")
-        if not isinstance(hypervisor, str) or not isinstance(epoch, int):
-            return None
-        return Owner(hypervisor, epoch)
+        return metadata.read_owner(self.config)
 
     @property
     def managed(self) -> bool:

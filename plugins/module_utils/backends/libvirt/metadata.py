@@ -16,6 +16,8 @@ import json
 import xml.etree.ElementTree as ET
 from typing import Any
 
+from ...model import Owner
+
 KINDS = ("vm", "owner", "migration")
 _NAMESPACE = "https://virt8ra.eu/federation/{kind}/1"
 
@@ -50,6 +52,15 @@ def read(domain: ET.Element, kind: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return payload if isinstance(payload, dict) else None
+
+
+def read_owner(domain: ET.Element) -> Owner | None:
+    """The owner; None for none, and for what has not its shape: whoever can edit a domain can write anything here."""
+    payload = read(domain, "owner") or {}
+    hypervisor, epoch = payload.get("hypervisor"), payload.get("epoch")
+    if not isinstance(hypervisor, str) or not isinstance(epoch, int) or isinstance(epoch, bool):
+        return None
+    return Owner(hypervisor, epoch)
 
 
 def write(domain: ET.Element, kind: str, payload: dict[str, Any] | None) -> None:

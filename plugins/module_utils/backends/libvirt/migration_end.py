@@ -11,10 +11,8 @@ from typing import Any, Callable
 
 from ...errors import NotFoundError, UnreachableError
 from ...model import Observed
-from . import metadata
+from . import metadata, states
 from .connection import libvirt, told
-
-_STATE_NAMES = {1: "running", 2: "running", 3: "paused", 4: "running", 5: "shutoff", 6: "crashed", 7: "paused"}
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,11 @@ class MigrationEnd:
             return Observed("absent" if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN else "unreachable")
         except UnreachableError:
             return Observed("unreachable")
-        name = _STATE_NAMES.get(state, "crashed")
+        name = states.word(state)
         incoming = (libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP)
         return Observed(
             name,
-            migrated=name == "shutoff" and reason == libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED,
+            migrated=name == "stopped" and reason == libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED,
             arrived=name == "paused" and reason not in incoming,
             busy=busy,
         )

@@ -36,14 +36,14 @@ def source_facts(end: MigrationEnd, site: Site) -> SourceFacts:
         snapshots, checkpoints = domain.snapshotNum(), len(domain.listAllCheckpoints())
     observed = end.observe()
     vm = read_vm(root, site, volumes.pool_paths(end.connection), {disk.path: disk.capacity for disk in disks})
-    owner = metadata.read(root, "owner") or Owner("", 0).to_dict()
+    owner = metadata.read_owner(root) or Owner("", 0)
     cpu = root.find("cpu")
     return SourceFacts(
         vm=vm,
         state=observed.state,
         busy=observed.busy,
-        epoch=int(owner.get("epoch", 0)),
-        owner=str(owner.get("hypervisor", "")),
+        epoch=owner.epoch,
+        owner=owner.hypervisor,
         virt_type=root.get("type", ""),
         cpu_mode="" if cpu is None else cpu.get("mode", ""),
         networks=tuple(_network(interface) for interface in root.findall("devices/interface")),

@@ -17,7 +17,7 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.migration.outco
 from ansible_collections.virt8ra.federation.plugins.module_utils.model import Observed
 
 RUNNING = Observed("running")
-MIGRATED = Observed("shutoff", migrated=True)
+MIGRATED = Observed("stopped", migrated=True)
 ARRIVED = Observed("paused", arrived=True)
 INCOMING = Observed("paused")
 ABSENT = Observed("absent")
@@ -28,8 +28,8 @@ ABSENT = Observed("absent")
     [
         (MIGRATED, ARRIVED, COMMIT),
         (MIGRATED, INCOMING, COMMIT),
-        (Observed("shutoff"), ARRIVED, COMMIT),
-        (Observed("shutoff"), INCOMING, CONFLICT),
+        (Observed("stopped"), ARRIVED, COMMIT),
+        (Observed("stopped"), INCOMING, CONFLICT),
         (Observed("crashed"), ARRIVED, CONFLICT),
         (MIGRATED, RUNNING, SETTLED),
         (ABSENT, RUNNING, SETTLED),
@@ -49,12 +49,12 @@ def test_the_table(source, target, decision):
 
 
 def test_no_state_resumes_the_target_while_the_source_may_run():
-    states = ["running", "paused", "shutoff", "crashed", "absent", "unreachable"]
+    states = ["running", "paused", "stopped", "crashed", "absent", "unreachable"]
     for source, target in itertools.product(states, states):
         for flags in itertools.product([True, False], repeat=3):
             decision = decide(Observed(source, migrated=flags[0], busy=flags[1]), Observed(target, arrived=flags[2]))
             if decision == COMMIT:
-                assert source == "shutoff"
+                assert source == "stopped"
                 assert target == "paused"
             if decision == ROLL_BACK:
                 assert target != "running", "a running copy would be destroyed"

@@ -101,7 +101,7 @@ def test_the_source_can_block(change, check):
     ("change", "check"),
     [
         ({"name_taken": True}, "name"),
-        ({"copy_state": "shutoff"}, "copy"),
+        ({"copy_state": "stopped"}, "copy"),
         ({"free_memory": GIB - 1}, "memory"),
         ({"pools": {}}, "storage"),
         ({"pools": {"de-pool": GIB - 1}}, "storage"),
