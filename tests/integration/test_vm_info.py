@@ -90,3 +90,12 @@ def test_a_hypervisor_that_is_not_there_is_told(lab):
     assert result["failed"]
     assert result["error"]["option"] == "uri"
     assert result["error"]["remedy"]
+
+
+def test_certificates_that_are_not_there_are_told(lab):
+    options = {"uri": "qemu+tls://10.213.77.11/system", "pki_path": "/nowhere/pki", "site": "{{ federation_site }}"}
+    result = lab.module("lab-es-1", "virt8ra.federation.vm_info", options)
+    assert result["failed"] is True
+    assert result["error"]["option"] == "uri"
+    assert "/nowhere/pki" in result["msg"]
+    assert "certificates are readable" in result["msg"]
