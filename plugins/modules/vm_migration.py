@@ -222,7 +222,12 @@ def work(module: FederationModule) -> dict:
         progress.report,
         module.connection,
     )
-    return engine.reach(params["state"], check=module.check_mode)
+    result = engine.reach(params["state"], check=module.check_mode)
+    if result.get("migration", {}).get("verified") is False:
+        module.warn(
+            f"VM {params['name']} was not seen to work at {params['hypervisor']} after the migration; look at it before you release"
+        )
+    return result
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from ..facts import DiskFacts, SourceFacts, TargetFacts
 from . import metadata, volumes
 from .connection import libvirt, one_line, told
 from .domain_xml import read_vm
+from .host_capabilities import memory_statistics
 from .migration_end import MigrationEnd
 
 _UNMOVABLE = {
@@ -97,19 +98,20 @@ def target_facts(end: MigrationEnd, source_end: MigrationEnd, source: SourceFact
     """The target as far as this VM asks of it."""
     connection = end.connection
     with told(f"reading {end.hypervisor}"):
-        domains = connection.listAllDomains()
-        others = [domain for domain in domains if domain.UUIDString() != end.uuid]
-        pools = {pool.name(): pool for pool in connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)}
+        others = [domain for domain in connection.listAllDomains() if domain.UUIDString() != end.uuid]
+        names = [pool.name() for pool in connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)]
         networks = connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
-        for pool in pools.values():
-            pool.refresh()
+        # free_bytes refreshes each pool, so that the volumes listed after it are those of now.
+        pools = {name: volumes.free_bytes(connection, name) for name in names}
         return TargetFacts(
             name_taken=any(domain.name() == source.vm.name for domain in others),
             copy_state=end.observe().state,
             free_memory=_free_memory(connection),
-            pools={name: pool.info()[3] for name, pool in pools.items()},
+            pools=pools,
             pool_paths={pool: path for path, pool in volumes.pool_paths(connection).items()},
-            volumes=frozenset(f"{name}/{volume}" for name, pool in pools.items() for volume in pool.listVolumes()),
+            volumes=frozenset(
+                f"{name}/{volume}" for name in names for volume in volumes.active_pool(connection, name).listVolumes()
+            ),
             networks=frozenset(network.name() for network in networks),
             macs=frozenset(_macs(others)),
             cpu=_cpu_fault(connection, source_end, source),
@@ -119,8 +121,8 @@ def target_facts(end: MigrationEnd, source_end: MigrationEnd, source: SourceFact
 
 def _free_memory(connection: Any) -> int:
     """Bytes that can be had: free, buffers and page cache."""
-    statistics = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
-    return 1024 * sum(int(statistics.get(key, 0)) for key in ("free", "buffers", "cached"))
+    statistics = memory_statistics(connection)
+    return sum(statistics.get(key, 0) for key in ("free", "buffers", "cached"))
 
 
 def _macs(domains: list[Any]) -> Iterable[str]:
