@@ -25,16 +25,21 @@ options:
   state:
     description:
       - V(planned) tells what would be done and what stands in the way, and changes nothing.
-      - V(completed) has the VM running at the target.
+      - V(synced) copies the disks of a running VM, or what it wrote since the last time; the VM runs on at the source.
+      - V(completed) has the VM at the target, running if it ran.
       - V(aborted) takes an unfinished migration back; the VM runs on at the source.
       - V(released) deletes the source's copy and its volumes, after a completed migration.
     type: str
-    choices: [planned, completed, aborted, released]
+    choices: [planned, synced, completed, aborted, released]
     default: completed
   mode:
-    description: V(live) moves a running VM, disks and memory.
+    description:
+      - V(live) moves a running VM, disks and memory.
+      - V(warm) copies the disks while the VM runs, shuts it down, copies what it wrote last and starts it at the target.
+      - V(cold) shuts the VM down, or finds it off, copies its disks and starts it at the target if it ran.
+      - V(auto) takes the first of these that nothing stands in the way of and that keeps O(downtime_budget), and says why.
     type: str
-    choices: [live]
+    choices: [live, warm, cold, auto]
     default: live
   source_hypervisor:
     description: Name of the hypervisor where the VM is now.
@@ -52,6 +57,74 @@ options:
     description: Other logical network names at the target, as V(old) to V(new). Names that are not here stay.
     type: dict
     default: {}
+  formats:
+    description: Other formats of disks at the target, as V(vda) to V(raw). Disks that are not here keep theirs, where the pool can.
+    type: dict
+    default: {}
+  macs:
+    description: V(keep) the MAC addresses, which must be free at the target, or V(remap) them to new ones (not with a live migration).
+    type: str
+    choices: [keep, remap]
+    default: keep
+  clear:
+    description:
+      - What may stay behind or be taken out of the way, where it would block. It stays with the source copy until that is released.
+      - V(media) takes discs out of the drives that cannot follow.
+    type: list
+    elements: str
+    choices: [snapshots, checkpoints, media]
+    default: []
+  not_before:
+    description: Moment (ISO 8601 with a time zone) before which no cutover begins. Until then the disks are kept in step.
+    type: str
+  not_after:
+    description: Moment (ISO 8601 with a time zone) at which a cutover that is not committed is taken back.
+    type: str
+  sync_interval:
+    description: Seconds between two rounds while O(not_before) is waited for.
+    type: int
+    default: 300
+  downtime_budget:
+    description: Longest time in seconds that the last copy of a warm migration may be predicted to take. Without it there is no limit.
+    type: int
+  rounds:
+    description: Most rounds of a warm migration in one run before its cutover.
+    type: int
+    default: 8
+  connections:
+    description: Connections that copy at the same time, over all disks of the VM together.
+    type: int
+    default: 4
+  backup_ports:
+    description: First and last port that the source may serve its disks on.
+    type: list
+    elements: int
+    default: [49200, 49215]
+  shutdown_mode:
+    description: How the guest is asked to shut down; V(auto) takes its agent where one answers, else the power button.
+    type: str
+    choices: [auto, agent, acpi]
+    default: auto
+  shutdown_timeout:
+    description: Seconds that the guest has to shut down.
+    type: int
+    default: 120
+  force_off:
+    description: Cut the guest's power when it does not shut down in time. Otherwise the cutover is taken back.
+    type: bool
+    default: false
+  life_timeout:
+    description: Seconds to wait for a sign of life at the target before the VM is given back to the source; V(0) does not wait.
+    type: int
+    default: 120
+  post_copy:
+    description: Let a live migration switch over before all memory is there. The VM is lost if the link dies then.
+    type: bool
+    default: false
+  state_path:
+    description: Folder on the target in which the bulk progress and the locks are.
+    type: path
+    default: /var/lib/virt8ra
   bandwidth:
     description: Cap in MiB/s over all disks of the VM together; V(0) is none.
     type: int
@@ -194,10 +267,13 @@ migration:
       type: bool
 """
 
-from ansible_collections.virt8ra.federation.plugins.module_utils.migration.engine import Engine
+from datetime import datetime, timezone
+
+from ansible_collections.virt8ra.federation.plugins.module_utils.migration.engine import Engine, Places
+from ansible_collections.virt8ra.federation.plugins.module_utils.migration.plan import Request
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration.policy import Policy
-from ansible_collections.virt8ra.federation.plugins.module_utils.migration.preflight import Request
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration.progress import ProgressFile
+from ansible_collections.virt8ra.federation.plugins.module_utils.migration.window import Window
 from ansible_collections.virt8ra.federation.plugins.module_utils.model import Site
 from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
 from ansible_collections.virt8ra.federation.plugins.module_utils.options import migration_spec
@@ -214,15 +290,24 @@ def work(module: FederationModule) -> dict:
         target_site=module.site,
         storage=params["storage"],
         networks=params["networks"],
+        formats=params["formats"],
+        mode=params["mode"],
+        macs=params["macs"],
+        clear=tuple(params["clear"]),
     )
+    window = Window.from_options(params["not_before"], params["not_after"], datetime.now(timezone.utc))
     engine = Engine(
         params["name"],
         request,
         Policy.from_options(params),
+        window,
         progress.report,
         module.connection,
+        Places(params["state_path"], params["progress_path"]),
     )
     result = engine.reach(params["state"], check=module.check_mode)
+    for text in result.pop("warnings", []):
+        module.warn(text)
     if result.get("migration", {}).get("verified") is False:
         module.warn(
             f"VM {params['name']} was not seen to work at {params['hypervisor']} after the migration; look at it before you release"

@@ -129,6 +129,9 @@ class Guest:
         for host in (SOURCE, TARGET):
             self.lab.run(
                 host,
+                f"uuid=$(virsh domuuid {self.name} 2>/dev/null); "
+                f"[ -z $uuid ] || rm -rf /var/lib/virt8ra/owners/$uuid.* /var/lib/virt8ra/migrations/$uuid*; "
+                f"virsh pool-refresh virt8ra-owners >/dev/null; "
                 f"virsh destroy {self.name} >/dev/null 2>&1; virsh undefine {self.name} {flags} >/dev/null 2>&1; "
                 f"rm -f {POOL}/{self.name}-* {self.log}; virsh pool-refresh vms >/dev/null",
                 check=False,

@@ -49,14 +49,20 @@ class Lab:
 
     inventory = INVENTORY
 
-    def run(self, host: str, shell_command: str, *, check: bool = True) -> str:
-        """What the command printed on the host; CalledProcessError when it failed and ``check``."""
-        argv = [
+    @staticmethod
+    def ssh(host: str, shell_command: str) -> list[str]:
+        """The command line that runs a command on the host."""
+        return [
             *("ssh", "-i", str(SSH_KEY), "-o", f"UserKnownHostsFile={KNOWN_HOSTS}", "-o", "StrictHostKeyChecking=yes"),
             *("-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", "ControlPath=/tmp/virt8ra-%C"),
+            *("-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "LogLevel=ERROR"),
             f"root@{ADDRESSES[host]}",
             shell_command,
         ]
+
+    def run(self, host: str, shell_command: str, *, check: bool = True) -> str:
+        """What the command printed on the host; CalledProcessError when it failed and ``check``."""
+        argv = self.ssh(host, shell_command)
         done = subprocess.run(argv, check=False, text=True, capture_output=True, timeout=TIMEOUT)
         if check and done.returncode:
             raise AssertionError(f"on {host}: {shell_command}\n{done.stdout}{done.stderr}")

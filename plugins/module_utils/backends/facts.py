@@ -12,18 +12,26 @@ from ..model import Vm
 
 @dataclass(frozen=True)
 class DiskFacts:
-    """A disk at the source: ``capacity`` and ``allocation`` in bytes; ``name`` is the device, vda."""
+    """A disk at the source: ``capacity`` and ``allocation`` in bytes; ``name`` is the device, vda.
+
+    ``bitmaps``: its format can hold dirty bitmaps, so that what was written since can be told.
+    """
 
     name: str
     path: str
     format: str
     capacity: int
     allocation: int
+    bitmaps: bool = False
 
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """The VM as it is at the source; ``unmovable`` names devices and media that cannot follow it."""
+    """The VM as it is at the source; ``unmovable`` names devices and media that cannot follow it.
+
+    ``media``: paths of the discs in drives, by device; ``nvram``: path of the firmware's variables; ``tpm``: it has an emulated one.
+    ``checkpoints``: names of those that no migration made; ``backup``: what another tool's backup does now, or empty.
+    """
 
     vm: Vm
     state: str
@@ -36,15 +44,19 @@ class SourceFacts:
     disks: tuple[DiskFacts, ...]
     persistent: bool = True
     snapshots: int = 0
-    checkpoints: int = 0
+    checkpoints: tuple[str, ...] = ()
+    backup: str = ""
     unmovable: tuple[str, ...] = ()
+    media: dict[str, str] = field(default_factory=dict)
+    nvram: str = ""
+    tpm: bool = False
 
 
 @dataclass(frozen=True)
 class TargetFacts:
     """The target as it is.
 
-    ``pools`` maps active pools to free bytes and ``pool_paths`` to their folders; ``volumes`` holds ``pool/volume``.
+    ``pools`` maps active pools to free bytes, ``pool_paths`` to their folders and ``pool_types`` to libvirt's types; ``volumes`` holds ``pool/volume``.
     ``cpu`` and ``machine`` are empty where they fit, else say why not.
     """
 
@@ -53,6 +65,7 @@ class TargetFacts:
     free_memory: int = 0
     pools: dict[str, int] = field(default_factory=dict)
     pool_paths: dict[str, str] = field(default_factory=dict)
+    pool_types: dict[str, str] = field(default_factory=dict)
     volumes: frozenset[str] = frozenset()
     networks: frozenset[str] = frozenset()
     macs: frozenset[str] = frozenset()

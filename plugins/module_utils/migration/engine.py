@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from typing import Any, Callable, Optional
 
 from ..backends.libvirt import volumes
@@ -15,12 +17,20 @@ from ..errors import InputError, MigrationBlocked, MigrationFailed
 from ..model import Hypervisor, Site
 from . import journal as journals
 from . import preflight
+from .bulk import Bulk, BulkStore, DiskProgress
+from .cutover import Side
 from .journal import Journal
 from .live import LiveMigration
+from .lock import MigrationLock
+from .plan import Plan, Request
 from .policy import Policy
+from .replicated import ReplicatedMigration
+from .window import Window
 
 Result = dict[str, Any]
+REPORT_SCHEMA = 1
 Connect = Callable[[Optional[str]], Any]  # a URI, or None for the hypervisor where we are
+Report = Callable[[str, dict[str, Any]], None]
 
 
 def hypervisor_of(site: Site, name: str, option: str) -> Hypervisor:
@@ -32,11 +42,35 @@ def hypervisor_of(site: Site, name: str, option: str) -> Hypervisor:
     raise InputError(f"is not a hypervisor of site {site.name}", option=option, value=name, remedy=f"use one of: {known}")
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a state brought: ``plan`` where one was made, ``journal`` where there is or was a migration."""
+
+    changed: bool
+    journal: Journal | None = None
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True)
+class Places:
+    """On this hypervisor: the folder of the bulk progress and the locks, and the file in which a person sees the progress."""
+
+    state: str
+    progress: str | None = None
+
+
 class Engine:
     """One VM between two hypervisors. Connections are opened at once, so that an unreachable end is told before anything else."""
 
     def __init__(
-        self, name: str, request: preflight.Request, policy: Policy, report: Callable[[str, dict[str, Any]], None], connect: Connect
+        self,
+        name: str,
+        request: Request,
+        policy: Policy,
+        window: Window,
+        report: Report,
+        connect: Connect,
+        places: Places,
     ) -> None:
         if request.source == request.target:
             raise InputError(
@@ -45,53 +79,117 @@ class Engine:
         begun = time.monotonic()
         self.name = name
         self.request = request
-        self.target_host = hypervisor_of(request.target_site, request.target, "hypervisor")
+        target_host = hypervisor_of(request.target_site, request.target, "hypervisor")
         source_host = hypervisor_of(request.source_site, request.source, "source_hypervisor")
-        self.target = MigrationEnd(lambda: connect(None), self.target_host.name)
+        self.target = MigrationEnd(lambda: connect(None), target_host.name)
         self.source = MigrationEnd(lambda: connect(source_host.uri), source_host.name)
         self.source.uuid = self.target.uuid = find_uuid((self.source, self.target), name)
-        self.live = LiveMigration(self.source, self.target, policy, report, begun)
+        self.target_host = target_host
+        self.store = BulkStore(places.state, self.source.uuid)
+        self.lock = MigrationLock(places.state, self.source.uuid, report, places.progress)
+        sides = Side(self.source), Side(self.target)
+        self.sides = sides
+        self.live = LiveMigration(*sides, policy, self.store, report, begun)
+        self.replicated = ReplicatedMigration(*sides, source_host, policy, window, self.store, self.lock, report)
 
     def journal(self) -> Journal | None:
         """The journal of a migration between just these two, wherever it can be read; the further one wins."""
         read = [Journal.from_dict(end.read_metadata("migration")) for end in (self.target, self.source)]
         ours = [entry for entry in read if entry and (entry.source, entry.target) == (self.request.source, self.request.target)]
-        return max(ours, key=lambda entry: (entry.epoch, entry.phase != journals.COPYING), default=None)
+        return max(ours, key=lambda entry: (entry.epoch, journals.PHASES.index(entry.phase)), default=None)
 
-    def plan(self) -> preflight.Plan:
+    def plan(self) -> Plan:
         if self.source.find() is None:
             remedy = f"name the hypervisor where it is now; it was found at {self.request.target}"
             raise InputError(f"does not have VM {self.name}", option="source_hypervisor", value=self.request.source, remedy=remedy)
         source = source_facts(self.source, self.request.source_site)
         return preflight.plan(self.request, source, target_facts(self.target, self.source, source))
 
-    def is_completed(self) -> bool:
-        """The target runs it and no other copy does."""
-        return self.target.observe().state == "running" and self.source.observe().state not in ("running", "paused")
+    def is_completed(self, journal: Journal) -> bool:
+        """The target runs it, or has it off if it was off before, and no other copy runs."""
+        state = self.target.observe().state
+        here = state == "running" if journal.running else state in ("running", "stopped")
+        return here and self.source.observe().state not in ("running", "paused")
 
     def reach(self, state: str, *, check: bool) -> Result:
         """A module's result: ``changed, plan, migration, diff``."""
         if state == "planned":
-            result: Result = {"changed": False, "plan": self.plan(), "journal": self.journal()}
-        else:
-            result = {"completed": self.complete, "aborted": self.abort, "released": self.release}[state](check=check)
-        return self._told(state, result)
+            return self._told(state, Outcome(False, self.journal(), self.plan()))
+        if state == "synced" and self.request.mode not in ("warm", "auto"):
+            remedy = "use mode warm, or ask for state: completed"
+            raise InputError("has no rounds before its cutover", option="mode", value=self.request.mode, remedy=remedy)
+        work = {"synced": self.sync, "completed": self.complete, "aborted": self.abort, "released": self.release}[state]
+        if check:
+            return self._told(state, work(check=True))
+        before = self.journal() if state == "aborted" else None
+        if before is not None:
+            self._interrupt(before)
+        with self.lock.held(0):
+            outcome = work(check=False)
+        if before is not None and before.phase in journals.UNDER_WAY and not outcome.changed:
+            outcome = Outcome(True, before.moved_to(journals.ABORTED))
+        return self._told(state, outcome)
 
-    def _told(self, state: str, result: Result) -> Result:
-        told: Result = {"changed": result["changed"], "diff": {"before": {}, "after": {}}}
-        if result["plan"] is not None:
-            told["plan"] = result["plan"].to_dict()
-        journal = result["journal"]
+    def _interrupt(self, journal: Journal) -> None:
+        """Have a run that is at work leave it, so that it can be taken back."""
+        self.lock.ask_to_stop()
+        if journal.mode == "live" and journal.phase == journals.COPYING and self.source.observe().busy:
+            self.source.abort_job()
+
+    def _told(self, state: str, outcome: Outcome) -> Result:
+        told: Result = {"changed": outcome.changed, "diff": {"before": {}, "after": {}}}
+        if outcome.plan is not None:
+            told["plan"] = outcome.plan.to_dict()
+        journal = outcome.journal
         if journal is not None:
             facts = journal.to_dict()
             told["migration"] = {"vm": self.name, **facts.pop("figures"), **facts}
-        if result["changed"]:
+            told["report"] = self._report(state, journal)
+        if outcome.changed:
             told["diff"] = self._difference(state)
         return told
+
+    def _report(self, state: str, journal: Journal) -> Result:
+        """The migration as ``report.html`` shows it: the journal, and what the target's own record still holds."""
+        bulk = self.store.load(journal.id) or Bulk(journal.id, self.name, journal.source, journal.target)
+        source_site, target_site = self.request.source_site, self.request.target_site
+        ended = bulk.events[-1]["ended"] if bulk.events else None
+        return {
+            "schema": REPORT_SCHEMA,
+            "vm": self.name,
+            "uuid": self.source.uuid,
+            "id": journal.id,
+            "mode": journal.mode,
+            "mode_reason": journal.reason,
+            "state": state,
+            "phase": journal.phase,
+            "source": journal.source,
+            "target": journal.target,
+            "source_site": source_site.name,
+            "target_site": target_site.name,
+            "source_country": source_site.country,
+            "target_country": target_site.country,
+            "epoch": journal.epoch,
+            "started": journal.started,
+            "ended": None if ended is None else datetime.fromtimestamp(ended, timezone.utc).isoformat(timespec="seconds"),
+            "events": bulk.events,
+            "rounds": bulk.rounds,
+            "disks": {name: self._disk_report(disk, bulk.disks.get(name)) for name, disk in journal.disks.items()},
+            "figures": journal.figures,
+            "warnings": bulk.warnings,
+            "takeovers": max(0, bulk.runs - 1),
+        }
+
+    @staticmethod
+    def _disk_report(disk: dict[str, Any], progress: DiskProgress | None) -> Result:
+        known = progress or DiskProgress()
+        keys = ("capacity", "source_format", "format", "source_path", "path")
+        return {**{key: disk[key] for key in keys}, "extents": known.extents, "verified_bytes": known.verified}
 
     def _difference(self, state: str) -> dict[str, Result]:
         source, target = self.request.source, self.request.target
         sides: dict[str, tuple[Result, Result]] = {
+            "synced": ({"copied_to": None}, {"copied_to": target}),
             "completed": ({"owner": source}, {"owner": target}),
             "aborted": ({"migration": f"{source} to {target}"}, {"migration": None}),
             "released": ({"copies": [source, target]}, {"copies": [target]}),
@@ -99,31 +197,88 @@ class Engine:
         before, after = sides[state]
         return {"before": {"vm": self.name, **before}, "after": {"vm": self.name, **after}}
 
-    def complete(self, *, check: bool) -> Result:
-        """``{changed, journal, plan}``; raises MigrationBlocked with a sentence for each blocker."""
-        journal = self.journal()
-        if journal and journal.phase in journals.CAME_OVER and self.is_completed():
-            return {"changed": False, "journal": journal, "plan": None}
-        if journal and journal.phase == journals.COPYING:
+    def sync(self, *, check: bool) -> Outcome:
+        """One round of a warm migration, or rounds until its window opens."""
+        journal = self._under_way("warm")
+        if journal is not None and journal.phase in journals.CAME_OVER:
+            return Outcome(False, journal)
+        plan = None
+        if journal is None:
+            plan = self._unblocked("warm")
             if check:
-                return {"changed": True, "journal": journal, "plan": None}
-            journal = self.live.settle(journal)
-            if journal:
-                return {"changed": True, "journal": journal, "plan": None}
+                return Outcome(True, None, plan)
+            journal = self.replicated.begin(plan, self._facts())
+        elif check:
+            return Outcome(True, journal)
+        return Outcome(True, self.replicated.sync(journal, self._facts()), plan)
+
+    def complete(self, *, check: bool) -> Outcome:
+        """MigrationBlocked with a sentence for each blocker."""
+        journal = self._under_way(self.request.mode)
+        if journal is None and self._is_off_after(self.journal()):
+            return self._started_again(check=check)
+        if journal is not None and (check or journal.phase in journals.CAME_OVER):
+            return Outcome(journal.phase not in journals.CAME_OVER, journal)
+        if journal is not None:
+            journal = self._gone_on(journal)
+        if journal is not None:
+            return Outcome(True, journal)
+        plan = self._unblocked(self.request.mode)
+        if check:
+            return Outcome(True, None, plan)
+        if plan.mode == "live":
+            return Outcome(True, self.live.run(plan, self._facts(), self.target_host), plan)
+        return Outcome(True, self.replicated.complete(self.replicated.begin(plan, self._facts()), self._facts()), plan)
+
+    def _is_off_after(self, journal: Journal | None) -> bool:
+        """Whether the VM came over, and its new host went down since."""
+        if journal is None or journal.phase != journals.COMPLETED or not journal.running:
+            return False
+        entry = self.sides[1].registry.entry(self.target.uuid)
+        ours = entry is not None and entry.owner.hypervisor == journal.target
+        return ours and self.target.observe().state in ("stopped", "crashed") and self.source.observe().state == "stopped"
+
+    def _started_again(self, *, check: bool) -> Outcome:
+        if not check:
+            self.sides[1].power.start()
+        return Outcome(True, self.journal())
+
+    def _gone_on(self, journal: Journal) -> Journal | None:
+        """Finish what an earlier run began; None when that had to be taken back and a new one may begin."""
+        return self.live.settle(journal) if journal.mode == "live" else self.replicated.complete(journal, self._facts())
+
+    def _facts(self) -> Any:
+        return source_facts(self.source, self.request.source_site)
+
+    def _under_way(self, mode: str) -> Journal | None:
+        """The journal to go on with, or of a move that came over and stands; None where a new one begins."""
+        journal = self.journal()
+        if journal is None or journal.phase == journals.ABORTED:
+            return None
+        if journal.phase in journals.CAME_OVER:
+            return journal if self.is_completed(journal) else None
+        if mode not in ("auto", journal.mode):
+            remedy = f"go on with mode {journal.mode}, or take it back with state: aborted"
+            raise InputError(
+                f"does not go with the {journal.mode} migration that is under way", option="mode", value=mode, remedy=remedy
+            )
+        return journal
+
+    def _unblocked(self, mode: str) -> Plan:
+        self.request = replace(self.request, mode=mode)
         plan = self.plan()
         if plan.blockers:
             sentences = ". ".join(blocker.message for blocker in plan.blockers)
             raise MigrationBlocked(f"VM {self.name} cannot go from {plan.source} to {plan.target}: {sentences}")
-        if check:
-            return {"changed": True, "journal": None, "plan": plan}
-        facts = source_facts(self.source, self.request.source_site)
-        return {"changed": True, "journal": self.live.run(plan, facts, self.target_host), "plan": plan}
+        for side in self.sides:
+            side.registry.check_guard()
+        return plan
 
-    def abort(self, *, check: bool) -> Result:
+    def abort(self, *, check: bool) -> Outcome:
         """Take an unfinished migration back; nothing to do where none is under way."""
         journal = self.journal()
-        if journal is None:
-            return {"changed": False, "journal": None, "plan": None}
+        if journal is None or journal.phase == journals.ABORTED:
+            return Outcome(False)
         if journal.phase in journals.CAME_OVER:
             raise MigrationFailed(
                 f"the migration of VM {self.name} to {journal.target} is completed already",
@@ -132,25 +287,42 @@ class Engine:
                 remedy="release it and migrate the VM back",
             )
         if not check:
-            self.live.abort(journal)
-        return {"changed": True, "journal": journal.moved_to(journals.ABORTED), "plan": None}
+            if journal.mode == "live":
+                self.live.abort(journal)
+            else:
+                self.replicated.abort(journal, self._facts())
+        return Outcome(True, journal.moved_to(journals.ABORTED))
 
-    def release(self, *, check: bool) -> Result:
-        """Delete the source copy and its volumes, once the VM runs at the target and the journal says completed."""
+    def release(self, *, check: bool) -> Outcome:
+        """Delete the source copy and its volumes, once the VM is at the target and the journal says completed."""
         journal = self.journal()
         if self.source.observe().state == "absent":
-            return {"changed": False, "journal": journal, "plan": None}
-        if journal is None or journal.phase != journals.COMPLETED or not self.is_completed() or not self.live.verified():
+            return Outcome(False, journal)
+        if (
+            journal is None
+            or journal.phase != journals.COMPLETED
+            or not self.is_completed(journal)
+            or not self._seen_to_work(journal)
+        ):
             raise MigrationFailed(
                 f"VM {self.name} is not seen to run at {self.request.target} after a completed migration",
                 option="state",
                 value="released",
                 remedy="complete the migration first; the source copy is kept",
             )
+        released = journal.moved_to(journals.RELEASED)
         if not check:
-            disks = source_facts(self.source, self.request.source_site).disks
-            self.source.remove()
-            for disk in disks:
-                volumes.delete_volume(self.source.connection, disk.path)
-            self.target.write_metadata("migration", journal.moved_to(journals.RELEASED).to_dict())
-        return {"changed": True, "journal": journal.moved_to(journals.RELEASED), "plan": None}
+            self._erase(journal)
+            self.target.write_metadata("migration", released.to_dict())
+            self.store.remove()
+        return Outcome(True, released)
+
+    def _seen_to_work(self, journal: Journal) -> bool:
+        return not journal.running or self.live.verified()
+
+    def _erase(self, journal: Journal) -> None:
+        disks = self._facts().disks
+        self.source.remove()
+        for disk in disks:
+            volumes.delete_volume(self.source.connection, disk.path)
+        self.sides[0].registry.let_disks_go(self.source.uuid)

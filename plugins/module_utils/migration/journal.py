@@ -9,6 +9,7 @@ Any controller can read it and go on. It never says that a step succeeded before
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from ..errors import MigrationFailed
@@ -16,19 +17,24 @@ from ..model import Portable
 
 VERSION = 1
 COPYING = "copying"
+SYNCED = "synced"
+SWITCHING = "switching"
 COMPLETED = "completed"
 RELEASED = "released"
 ABORTED = "aborted"
-PHASES = (COPYING, COMPLETED, RELEASED, ABORTED)
+PHASES = (COPYING, SYNCED, SWITCHING, COMPLETED, RELEASED, ABORTED)
 CAME_OVER = (COMPLETED, RELEASED)
+UNDER_WAY = (COPYING, SYNCED, SWITCHING)
 
 
 @dataclass(frozen=True)
 class Journal(Portable):
     """``volumes`` maps a disk's device to the path made for it at the target; ``epoch`` is the owner's epoch after the commit.
 
-    ``autostart`` is what the VM had before: it is off at the source meanwhile, and goes to the end where the VM stays.
-    ``figures`` are those of ``live.Figures`` once the migration is completed; ``started`` is ISO 8601 in UTC.
+    ``disks``, ``networks``, ``media`` and ``macs`` are the plan's, so that any run can go on with what the first one chose.
+    ``autostart`` is what the VM had before: it goes to the end where the VM stays. ``running``: so was the VM, before the
+    migration stopped it at ``stopped_at`` (Unix time, 0 for not yet).
+    ``figures`` are there once the migration is completed; ``started`` is ISO 8601 in UTC.
     """
 
     id: str
@@ -39,7 +45,14 @@ class Journal(Portable):
     epoch: int
     started: str
     volumes: dict[str, str] = field(default_factory=dict)
+    disks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    networks: list[str] = field(default_factory=list)
+    media: dict[str, str] = field(default_factory=dict)
+    macs: list[str] = field(default_factory=list)
+    reason: str = ""
     autostart: bool = False
+    running: bool = True
+    stopped_at: float = 0.0
     figures: dict[str, Any] = field(default_factory=dict)
     version: int = VERSION
 
@@ -57,3 +70,8 @@ class Journal(Portable):
 
     def moved_to(self, phase: str, **changes: Any) -> Journal:
         return replace(self, phase=phase, **changes)
+
+
+def begun(journal: Journal) -> float:
+    """Unix time at which the migration began."""
+    return datetime.fromisoformat(journal.started).timestamp()

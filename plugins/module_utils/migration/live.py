@@ -14,15 +14,18 @@ from typing import Any, Callable
 
 from ..backends.facts import SourceFacts
 from ..backends.libvirt import volumes
-from ..backends.libvirt.migration_end import LiveOptions, MigrationEnd
+from ..backends.libvirt.migration_end import LiveOptions
 from ..errors import FederationError, MigrationFailed
 from ..model import Hypervisor, Owner, Portable
 from . import journal as journals
-from .destination import destination_xml
+from .bulk import Bulk, BulkStore
+from .cutover import Side
+from .destination import destination_xml, moved_spec
 from .journal import Journal
-from .outcome import COMMIT, ROLL_BACK, SETTLED, WAIT, decide
+from .outcome import COMMIT, RESTART, ROLL_BACK, SETTLED, WAIT, decide
+from .plan import Plan
 from .policy import Policy
-from .preflight import Plan
+from .sidecars import carry_media, remove_media
 from .watch import Watchdog
 
 SETTLE_SECONDS = 120.0
@@ -48,17 +51,22 @@ class LiveMigration:
 
     def __init__(
         self,
-        source: MigrationEnd,
-        target: MigrationEnd,
+        source: Side,
+        target: Side,
         policy: Policy,
+        store: BulkStore,
         report: Callable[[str, dict[str, Any]], None],
         begun: float,
     ) -> None:
-        self.source = source
-        self.target = target
+        self.source = source.end
+        self.target = target.end
+        self.source_side = source
+        self.target_side = target
+        self.store = store
         self.policy = policy
         self.report = report
         self.begun = begun
+        self.bulk = Bulk("", "", "", "")
 
     def run(self, plan: Plan, facts: SourceFacts, target: Hypervisor) -> Journal:
         """Carry the plan out; the returned journal is completed. MigrationFailed says where the VM runs instead."""
@@ -66,11 +74,15 @@ class LiveMigration:
         made: dict[str, str] = {}
         try:
             self._make_volumes(plan, made)
+            carry_media(self.source, facts, plan.media)
             options = self._options(plan, facts, journal, target)
         except FederationError:
             # Only what was made here goes: a volume that stood in the way is somebody else's.
             self.roll_back(replace(journal, volumes=made))
             raise
+        self._event("copying")
+        # The arriving copy is the source's still, so the target's guard lets it in once.
+        self.target_side.registry.permit(self.target.uuid, journal.id)
         error, returned = self._move(options, facts.vm.memory)
         return self._conclude(journal, error, returned)
 
@@ -84,9 +96,18 @@ class LiveMigration:
             epoch=facts.epoch + 1,
             started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             volumes={name: disk["path"] for name, disk in plan.disks.items()},
+            disks=plan.disks,
+            networks=list(plan.networks),
+            media=plan.media,
+            macs=list(plan.macs),
+            reason=plan.reason,
             autostart=self.source.autostart(),
         )
         self.source.write_metadata("migration", journal.to_dict())
+        self.bulk = Bulk(journal.id, facts.vm.name, plan.source, plan.target, runs=1)
+        self.store.save(self.bulk)
+        # From here on the source's copy runs on or is gone: nobody may start it anew but a roll-back.
+        self.source_side.registry.fence(self.source.uuid, journal.id, journal.target)
         # A source host that restarts must not start a copy beside the one that went over.
         self.source.set_autostart(False)
         return journal
@@ -101,13 +122,19 @@ class LiveMigration:
     def _options(self, plan: Plan, facts: SourceFacts, journal: Journal, target: Hypervisor) -> LiveOptions:
         # Until the commit the source owns it, so that nobody resumes the arrived copy but the commit itself.
         owner = Owner(plan.source, facts.epoch).to_dict()
-        spec = facts.vm.to_dict()
-        for disk in spec["disks"]:
-            disk["storage"] = plan.disks[disk["name"]]["storage"]
+        spec = moved_spec(facts.vm, plan.disks)
+        formats = {name: disk["format"] for name, disk in plan.disks.items()}
 
         def translated(xml: str) -> str:
             return destination_xml(
-                xml, disks=journal.volumes, networks=list(plan.networks), owner=owner, journal=journal.to_dict(), vm=spec
+                xml,
+                disks=journal.volumes,
+                formats=formats,
+                networks=list(plan.networks),
+                media=plan.media,
+                owner=owner,
+                journal=journal.to_dict(),
+                vm=spec,
             )
 
         return LiveOptions(
@@ -145,8 +172,8 @@ class LiveMigration:
 
     def _conclude(self, journal: Journal, error: FederationError | None, returned: float) -> Journal:
         """Judged from both ends; what libvirt's call said only explains a failure."""
-        if decide(self.source.observe(), self.target.observe()) == COMMIT:
-            self.target.resume()
+        if decide(self.source.observe(), self.target.observe(), resumed=False) == COMMIT:
+            self._resume()
             return self._committed(journal, time.monotonic() - returned)
         settled = self.settle(journal)
         if settled is None:
@@ -154,6 +181,19 @@ class LiveMigration:
                 f"the VM did not come over and runs on at {journal.source}", remedy="run it again; nothing was lost"
             )
         return settled
+
+    def _resume(self) -> None:
+        """The commit. It is on the target's disk before the copy runs: should this host go down now, this copy counts."""
+        self.bulk.resumed = True
+        self.store.save(self.bulk)
+        self.target.resume()
+        self._event("resume")
+
+    def _event(self, phase: str) -> None:
+        now = time.time()
+        if self.bulk.events:
+            self.bulk.events[-1]["ended"] = now
+        self.bulk.events.append({"phase": phase, "began": now, "ended": None})
 
     def _committed(self, journal: Journal, gap: float) -> Journal:
         total = time.monotonic() - self.begun
@@ -185,21 +225,37 @@ class LiveMigration:
         return False
 
     def _flip_owner(self, journal: Journal) -> None:
-        owner = Owner(journal.target, journal.epoch).to_dict()
+        owner = Owner(journal.target, journal.epoch)
+        kept = [disk["source_path"] for disk in journal.disks.values()]
+        self.source_side.registry.claim(self.source.uuid, owner, kept, resume=True)
+        self.target_side.registry.claim(self.target.uuid, owner, list(journal.volumes.values()), resume=True)
         for end in (self.target, self.source):
-            end.write_metadata("owner", owner)
+            end.write_metadata("owner", owner.to_dict())
             end.write_metadata("migration", journal.to_dict())
         self.target.set_autostart(journal.autostart)
+        self.source_side.registry.unfence(self.source.uuid)
+        self.target_side.registry.revoke(self.target.uuid)
+        self._event("completed")
+        self.store.save(self.bulk)
 
     def settle(self, journal: Journal) -> Journal | None:
         """Bring an unfinished migration to its end, whoever began it and whatever died: None when it was taken back.
 
         :raises MigrationFailed: an end does not answer, or a person must decide
         """
+        self._take_up(journal)
         decision = self._await_decision()
         if decision == COMMIT:
-            self.target.resume()
+            self._resume()
             return self._committed(journal, 0.0)
+        if decision == RESTART:
+            # It had come over and may have written here; what the source has is older.
+            self.target_side.registry.claim(
+                self.target.uuid, Owner(journal.target, journal.epoch), list(journal.volumes.values()), resume=True
+            )
+            self.target.write_metadata("owner", Owner(journal.target, journal.epoch).to_dict())
+            self.target_side.power.start()
+            decision = SETTLED
         if decision == SETTLED:
             done = journal.moved_to(journals.COMPLETED)
             self._flip_owner(done)
@@ -209,6 +265,11 @@ class LiveMigration:
             return None
         raise self._undecided(journal, "bring both hypervisors back and run this again; nothing was touched")
 
+    def _take_up(self, journal: Journal) -> None:
+        known = self.store.load(journal.id)
+        self.bulk = known or Bulk(journal.id, journal.source, journal.source, journal.target)
+        self.bulk.runs += 1
+
     def _undecided(self, journal: Journal, remedy: str) -> MigrationFailed:
         source, target = self.source.observe(), self.target.observe()
         return MigrationFailed(f"source {journal.source} reads {source} and target {journal.target} reads {target}", remedy=remedy)
@@ -216,7 +277,7 @@ class LiveMigration:
     def _await_decision(self) -> str:
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
-            decision = decide(self.source.observe(), self.target.observe())
+            decision = decide(self.source.observe(), self.target.observe(), resumed=self.bulk.resumed)
             if decision != WAIT or time.monotonic() > deadline:
                 return decision
             self.report("settling", {})
@@ -224,6 +285,7 @@ class LiveMigration:
 
     def abort(self, journal: Journal) -> None:
         """Stop the running job, if any, and take everything back. MigrationFailed when it has been committed already."""
+        self._take_up(journal)
         if self.source.observe().busy:
             self.source.abort_job()
         decision = self._await_decision()
@@ -244,8 +306,16 @@ class LiveMigration:
         self.target.remove()
         for path in journal.volumes.values():
             volumes.delete_volume(self.target.connection, path)
-        if self.source.observe().state == "paused":
+        remove_media(journal.media)
+        self.source_side.registry.unfence(self.source.uuid)
+        self.target_side.registry.revoke(self.target.uuid)
+        state = self.source.observe().state
+        if state == "paused":
             self.source.resume()
+        elif state in ("stopped", "crashed") and journal.running:
+            # Its QEMU died, or all of its memory was lost with the target: its disks have every write.
+            self.source_side.power.start()
         self.source.set_autostart(journal.autostart)
         self.source.write_metadata("migration", None)
+        self.store.remove()
         self.report("aborted", {})

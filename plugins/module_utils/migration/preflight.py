@@ -5,58 +5,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ..backends.facts import SourceFacts, TargetFacts
-from ..errors import InputError
-from ..model import Portable, Site
 from ..sizes import show_size
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a person asked for; ``storage`` and ``networks`` change logical names on the way."""
-
-    source: str
-    target: str
-    source_site: Site
-    target_site: Site
-    storage: dict[str, str] = field(default_factory=dict)
-    networks: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Blocker(Portable):
-    """One reason why not, as one sentence with its remedy."""
-
-    check: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Plan(Portable):
-    """``disks`` maps a device to ``{storage, pool, path, volume, capacity, format}`` at the target, in the VM's order.
-
-    ``networks`` are the target's own names, in the order of the VM's interfaces. ``estimate`` is in bytes.
-    """
-
-    vm: str
-    source: str
-    target: str
-    blockers: tuple[Blocker, ...]
-    warnings: tuple[str, ...]
-    steps: tuple[str, ...]
-    disks: dict[str, dict[str, Any]]
-    networks: tuple[str, ...]
-    estimate: dict[str, int]
+from .mapping import map_disks, map_macs, map_media, map_networks
+from .plan import REMAP, Blocker, Plan, Request
 
 
 def plan(request: Request, source: SourceFacts, target: TargetFacts) -> Plan:
     """The plan; it may be carried out only when it has no blockers."""
     blockers: list[Blocker] = []
-    disks = _map_disks(request, source, target, blockers)
-    networks = _map_networks(request, source, blockers)
+    disks = map_disks(request, source, target, blockers)
+    networks = map_networks(request, source, blockers)
     for check, judge in _CHECKS:
         message = judge(request, source, target)
         if message:
@@ -71,6 +32,9 @@ def plan(request: Request, source: SourceFacts, target: TargetFacts) -> Plan:
         steps=tuple(_steps(request, source, disks)),
         disks=disks,
         networks=tuple(networks),
+        mode=request.mode,
+        media=map_media(request, source, target, disks, blockers),
+        macs=map_macs(request, source, target, blockers),
         estimate={
             "disk_bytes": sum(disk.allocation for disk in source.disks),
             "memory_bytes": source.vm.memory,
@@ -79,54 +43,12 @@ def plan(request: Request, source: SourceFacts, target: TargetFacts) -> Plan:
     )
 
 
-def _map_disks(request: Request, source: SourceFacts, target: TargetFacts, blockers: list[Blocker]) -> dict[str, dict[str, Any]]:
-    logical = {disk.name: disk.storage for disk in source.vm.disks}
-    mapped: dict[str, dict[str, Any]] = {}
-    for disk in source.disks:
-        storage = request.storage.get(logical.get(disk.name, ""), logical.get(disk.name, ""))
-        pool = ""
-        if not storage:
-            message = f"disk {disk.name} at {disk.path} is in no pool that site {request.source_site.name} maps; map its pool in the federation file"
-            blockers.append(Blocker("storage", message))
-        else:
-            try:
-                pool = request.target_site.local_storage(storage, f"disk {disk.name}: storage")
-            except InputError as error:
-                blockers.append(Blocker("storage", str(error)))
-        volume = disk.path.rsplit("/", 1)[-1]
-        path = f"{target.pool_paths.get(pool, '')}/{volume}"
-        mapped[disk.name] = {
-            "storage": storage,
-            "pool": pool,
-            "path": path,
-            "volume": volume,
-            "capacity": disk.capacity,
-            "format": disk.format,
-        }
-    return mapped
-
-
-def _map_networks(request: Request, source: SourceFacts, blockers: list[Blocker]) -> list[str]:
-    mapped: list[str] = []
-    for nic, local in zip(source.vm.nics, source.networks):
-        logical = request.networks.get(nic.network, nic.network)
-        if not logical:
-            message = f"network {local or 'of interface ' + nic.mac} is not mapped by site {request.source_site.name}; map it in the federation file"
-            blockers.append(Blocker("network", message))
-            mapped.append("")
-            continue
-        try:
-            mapped.append(request.target_site.local_network(logical, f"interface {nic.mac}: network"))
-        except InputError as error:
-            blockers.append(Blocker("network", str(error)))
-            mapped.append("")
-    return mapped
-
-
 def _running(request: Request, source: SourceFacts, target: TargetFacts) -> str:
-    if source.state == "running":
+    if source.state == "running" or (request.mode == "cold" and source.state == "stopped"):
         return ""
-    return f"VM {source.vm.name} is {source.state} at {request.source}, and mode live moves running VMs only; start it first"
+    if request.mode == "cold":
+        return f"VM {source.vm.name} is {source.state} at {request.source}; let it run or stop it first"
+    return f"VM {source.vm.name} is {source.state} at {request.source}, and mode {request.mode} moves running VMs only; start it, or use mode cold"
 
 
 def _persistent(request: Request, source: SourceFacts, target: TargetFacts) -> str:
@@ -136,6 +58,8 @@ def _persistent(request: Request, source: SourceFacts, target: TargetFacts) -> s
 
 
 def _idle(request: Request, source: SourceFacts, target: TargetFacts) -> str:
+    if source.backup:
+        return f"{source.backup} is at work on VM {source.vm.name} at {request.source}; wait for it or end it"
     return f"a job is active on VM {source.vm.name} at {request.source}; wait for it or abort it" if source.busy else ""
 
 
@@ -180,6 +104,9 @@ def _memory(request: Request, source: SourceFacts, target: TargetFacts) -> str:
 
 def _cpu(request: Request, source: SourceFacts, target: TargetFacts) -> str:
     if source.cpu_mode in ("host-passthrough", "maximum"):
+        # A VM that is started anew takes the processor that it finds.
+        if request.mode != "live":
+            return ""
         return f"VM {source.vm.name} uses CPU mode {source.cpu_mode}, which ties it to one host; give it a named cpu_model and restart it"
     return (
         f"the CPU of VM {source.vm.name} does not fit {request.target}: {target.cpu}; choose a lower cpu_model"
@@ -195,11 +122,31 @@ def _machine(request: Request, source: SourceFacts, target: TargetFacts) -> str:
 
 
 def _snapshots(request: Request, source: SourceFacts, target: TargetFacts) -> str:
-    if source.snapshots:
-        return f"VM {source.vm.name} has {source.snapshots} snapshot(s), which cannot follow it; delete them first"
-    if source.checkpoints:
-        return f"VM {source.vm.name} has {source.checkpoints} backup checkpoint(s), which cannot follow it; delete them first"
+    if source.snapshots and "snapshots" not in request.clear:
+        return (
+            f"VM {source.vm.name} has {source.snapshots} snapshot(s), which cannot follow it; delete them, "
+            f"or leave them behind with the source copy by clear: [snapshots]"
+        )
     return ""
+
+
+def _checkpoints(request: Request, source: SourceFacts, target: TargetFacts) -> str:
+    if source.checkpoints and "checkpoints" not in request.clear:
+        return (
+            f"VM {source.vm.name} has the backup tool's checkpoint(s) {', '.join(source.checkpoints)}, which cannot follow it; "
+            f"delete them, or leave them behind with the source copy by clear: [checkpoints]"
+        )
+    return ""
+
+
+def _bitmaps(request: Request, source: SourceFacts, target: TargetFacts) -> str:
+    without = [disk.name for disk in source.disks if not disk.bitmaps]
+    if request.mode != "warm" or not without:
+        return ""
+    return (
+        f"disk(s) {', '.join(without)} of VM {source.vm.name} are not qcow2 of version 3 in a pool, so what is written meanwhile "
+        f"cannot be told; use mode live or cold"
+    )
 
 
 def _devices(request: Request, source: SourceFacts, target: TargetFacts) -> str:
@@ -209,8 +156,14 @@ def _devices(request: Request, source: SourceFacts, target: TargetFacts) -> str:
 
 
 def _macs(request: Request, source: SourceFacts, target: TargetFacts) -> str:
+    if request.macs == REMAP:
+        return ""
     doubled = sorted(target.macs & {nic.mac for nic in source.vm.nics})
-    return f"MAC address {doubled[0]} is in use at {request.target} already; change one of the two" if doubled else ""
+    return (
+        f"MAC address {doubled[0]} is in use at {request.target} already; change one of the two, or remap (macs: remap)"
+        if doubled
+        else ""
+    )
 
 
 _Check = Callable[[Request, SourceFacts, TargetFacts], str]
@@ -226,6 +179,8 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("cpu", _cpu),
     ("machine", _machine),
     ("snapshots", _snapshots),
+    ("checkpoints", _checkpoints),
+    ("bitmaps", _bitmaps),
     ("devices", _devices),
     ("mac", _macs),
 )
@@ -274,12 +229,27 @@ def _warnings(source: SourceFacts) -> list[str]:
 
 def _steps(request: Request, source: SourceFacts, disks: dict[str, dict[str, Any]]) -> list[str]:
     steps = [
-        f"make volume {disk['volume']} ({show_size(disk['capacity'])}) in pool {disk['pool']} at {request.target}"
+        f"make volume {disk['volume']} ({show_size(disk['capacity'])}, {disk['format']}) in pool {disk['pool']} at {request.target}"
         for disk in disks.values()
     ]
+    name, source_name, target_name = source.vm.name, request.source, request.target
+    if request.mode == "live":
+        return [
+            *steps,
+            f"copy {len(disks)} disk(s) and {show_size(source.vm.memory)} of memory from {source_name} to {target_name} under TLS",
+            f"when both ends say that it came over, resume {name} at {target_name} and make it the owner",
+            f"keep the stopped copy at {source_name} until it is released",
+        ]
+    if request.mode == "warm":
+        steps.append(
+            f"copy {len(disks)} disk(s) from {source_name} under TLS while {name} runs, then what it wrote meanwhile, in rounds"
+        )
+    if source.state == "running":
+        steps.append(f"shut {name} down at {source_name}")
+    what = "what was written last" if request.mode == "warm" else f"{len(disks)} disk(s)"
+    steps.append(f"hold {name} paused at {source_name} and copy {what}; compare every extent's digest with the target's disk")
     steps.append(
-        f"copy {len(disks)} disk(s) and {show_size(source.vm.memory)} of memory from {request.source} to {request.target} under TLS"
+        f"make {target_name} the owner" + (f", start {name} there and wait for a sign of life" if source.state == "running" else "")
     )
-    steps.append(f"when both ends say that it came over, resume {source.vm.name} at {request.target} and make it the owner")
-    steps.append(f"keep the stopped copy at {request.source} until it is released")
+    steps.append(f"keep the stopped copy at {source_name} until it is released")
     return steps

@@ -13,6 +13,7 @@ from ...model import Owner, Site, Vm, VmStatus
 from ..base import Backend, Plan, Step, VmRequest
 from . import addresses, domains, site_facts, vm_checks, volumes
 from .domains import Domain
+from .registry import Registry
 from .vm_change import VmChange, pending
 from .vm_create import plan_creation
 
@@ -81,6 +82,8 @@ class LibvirtBackend(Backend):
                 domains.undefine(domain.handle, domain.name, remove_nvram=request.remove_disks)
             for path in paths:
                 volumes.delete_volume(self._conn, path)
+            if request.remove_disks:
+                Registry(self._conn, request.hypervisor).forget(domain.uuid)
 
         what = f"remove the VM {domain.name}{' and its disks' if paths else ''}"
         before = _before(domain, domain.vm(self._site, self._pools))

@@ -33,6 +33,7 @@ class Domain:
         self.handle = domain
         with told("reading a VM"):
             self.name: str = domain.name()
+            self.uuid: str = domain.UUIDString()
             self.persistent = bool(domain.isPersistent())
             self.state = states.word(domain.state()[0])
             self.active = bool(domain.isActive())

@@ -38,9 +38,20 @@ class MigrationEnd:
 
     def __init__(self, connect: Callable[[], Any], hypervisor: str) -> None:
         self._connect = connect
-        self.connection = connect()
+        self._connection = connect()
         self.hypervisor = hypervisor
         self.uuid = ""
+
+    @property
+    def connection(self) -> Any:
+        """The virConnect; a new one where the old one is dead. UnreachableError when there is none to be had."""
+        try:
+            alive = self._connection.isAlive()
+        except libvirt.libvirtError:
+            alive = False
+        if not alive:
+            self._connection = self._connect()
+        return self._connection
 
     def domain(self) -> Any:
         with told(f"looking up VM {self.uuid} at {self.hypervisor}"):
@@ -56,8 +67,6 @@ class MigrationEnd:
     def observe(self) -> Observed:
         """The end as it is now; one that does not answer, not even on a new connection, reads as unreachable."""
         try:
-            if not self.connection.isAlive():
-                self.connection = self._connect()
             domain = self.connection.lookupByUUIDString(self.uuid)
             state, reason = domain.state()
             busy = state != libvirt.VIR_DOMAIN_SHUTOFF and _has_job(domain)
@@ -168,6 +177,11 @@ class MigrationEnd:
         with told(f"reading the block jobs of VM {self.uuid} at {self.hypervisor}"):
             targets = ET.fromstring(domain.XMLDesc()).findall("devices/disk[@device='disk']/target")
             return any(domain.blockJobInfo(target.get("dev")) for target in targets)
+
+    def define(self, xml: str) -> None:
+        """Define the domain, or define it anew."""
+        with told(f"defining VM {self.uuid} at {self.hypervisor}"):
+            self.connection.defineXML(xml)
 
     def remove(self) -> None:
         """Stop and undefine the domain if it is there; its disks are not touched."""

@@ -14,16 +14,17 @@ from ...errors import NotFoundError
 from ...model import Owner, Site
 from ..facts import DiskFacts, SourceFacts, TargetFacts
 from . import metadata, volumes
+from .backup import foreign_checkpoints, job_of_another
 from .connection import libvirt, one_line, told
 from .domain_xml import read_vm
 from .host_capabilities import memory_statistics
 from .migration_end import MigrationEnd
+from .registry import POOL as REGISTRY_POOL
 
 _UNMOVABLE = {
     "hostdev": "a passed-through host device",
     "filesystem": "a shared host folder",
     "shmem": "shared memory",
-    "tpm": "a TPM",
 }
 
 
@@ -34,7 +35,9 @@ def source_facts(end: MigrationEnd, site: Site) -> SourceFacts:
         root = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE))
         disks = tuple(_disk(domain, element) for element in _movable_disks(root))
         persistent = bool(domain.isPersistent())
-        snapshots, checkpoints = domain.snapshotNum(), len(domain.listAllCheckpoints())
+        snapshots = domain.snapshotNum()
+        checkpoints = tuple(foreign_checkpoints([checkpoint.getName() for checkpoint in domain.listAllCheckpoints()]))
+        backup = job_of_another(domain)
     observed = end.observe()
     vm = read_vm(root, site, volumes.pool_paths(end.connection), {disk.path: disk.capacity for disk in disks})
     owner = metadata.read_owner(root) or Owner("", 0)
@@ -52,7 +55,11 @@ def source_facts(end: MigrationEnd, site: Site) -> SourceFacts:
         persistent=persistent,
         snapshots=snapshots,
         checkpoints=checkpoints,
+        backup=backup,
         unmovable=tuple(_unmovable(root)),
+        media=_media(root),
+        nvram=root.findtext("os/nvram") or "",
+        tpm=root.find("devices/tpm/backend[@type='emulator']") is not None,
     )
 
 
@@ -70,7 +77,18 @@ def _disk(domain: Any, element: ET.Element) -> DiskFacts:
     name = "" if target is None else target.get("dev", "")
     capacity, allocation, _physical = domain.blockInfo(name)
     kind = "raw" if driver is None else driver.get("type", "raw")
-    return DiskFacts(name=name, path=_path(element), format=kind, capacity=capacity, allocation=allocation)
+    path = _path(element)
+    bitmaps = kind == "qcow2" and volumes.holds_bitmaps(domain.connect(), path)
+    return DiskFacts(name=name, path=path, format=kind, capacity=capacity, allocation=allocation, bitmaps=bitmaps)
+
+
+def _media(root: ET.Element) -> dict[str, str]:
+    found = {}
+    for disk in root.findall("devices/disk"):
+        target = disk.find("target")
+        if disk.get("device", "disk") != "disk" and _path(disk) and target is not None:
+            found[target.get("dev", "")] = _path(disk)
+    return found
 
 
 def _network(interface: ET.Element) -> str:
@@ -82,13 +100,15 @@ def _unmovable(root: ET.Element) -> Iterable[str]:
     for tag, words in _UNMOVABLE.items():
         if root.find(f"devices/{tag}") is not None:
             yield words
+    if root.find("devices/tpm/backend[@type='passthrough']") is not None:
+        yield "the host's own TPM"
     for interface in root.findall("devices/interface"):
         if interface.get("type") in ("hostdev", "direct", "vhostuser", "vdpa"):
             yield f"an interface of type {interface.get('type')}"
     for disk in root.findall("devices/disk"):
-        if disk.get("device", "disk") != "disk" and _path(disk):
-            yield f"a {disk.get('device')} with the medium {_path(disk)}"
-        elif disk.get("type") not in ("file", "block"):
+        if disk.get("device", "disk") != "disk":
+            continue
+        if disk.get("type") not in ("file", "block"):
             yield f"a disk of type {disk.get('type')}"
         elif disk.find("shareable") is not None:
             yield f"the shared disk {_path(disk)}"
@@ -99,15 +119,17 @@ def target_facts(end: MigrationEnd, source_end: MigrationEnd, source: SourceFact
     connection = end.connection
     with told(f"reading {end.hypervisor}"):
         others = [domain for domain in connection.listAllDomains() if domain.UUIDString() != end.uuid]
-        names = [pool.name() for pool in connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)]
+        pools = connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
+        names = [pool.name() for pool in pools if pool.name() != REGISTRY_POOL]
         networks = connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
         # free_bytes refreshes each pool, so that the volumes listed after it are those of now.
-        pools = {name: volumes.free_bytes(connection, name) for name in names}
+        free = {name: volumes.free_bytes(connection, name) for name in names}
         return TargetFacts(
             name_taken=any(domain.name() == source.vm.name for domain in others),
             copy_state=end.observe().state,
             free_memory=_free_memory(connection),
-            pools=pools,
+            pools=free,
+            pool_types={name: volumes.pool_type(connection, name) for name in names},
             pool_paths={pool: path for path, pool in volumes.pool_paths(connection).items()},
             volumes=frozenset(
                 f"{name}/{volume}" for name in names for volume in volumes.active_pool(connection, name).listVolumes()

@@ -13,6 +13,7 @@ from ...model import Site
 from . import volumes
 from .connection import libvirt, told
 from .host_capabilities import Accelerator, DomainCapabilities, choose_accelerator, machine_types, memory_statistics
+from .registry import POOL as REGISTRY_POOL
 
 _FULL = 0.9  # part of a pool in use from which it is a fault of health
 
@@ -21,7 +22,7 @@ def read(conn: Any, site: Site, uri: str) -> dict[str, Any]:
     """``{capacity, cpu, machine_types, versions, pools, networks, healthy, faults}``; nothing of it is changed."""
     accelerator = choose_accelerator(conn, "auto", uri)
     with told("reading the hypervisor"):
-        pools = [_pool(conn, pool, site) for pool in conn.listAllStoragePools()]
+        pools = [_pool(conn, pool, site) for pool in conn.listAllStoragePools() if pool.name() != REGISTRY_POOL]
         networks = [_network(network, site) for network in conn.listAllNetworks()]
         faults = [*_mapping_faults(site, pools, networks), *_pool_faults(pools)]
         if accelerator.warning:

@@ -46,6 +46,28 @@ def volume_at(conn: Any, path: str) -> Any:
         return conn.storageVolLookupByPath(path)
 
 
+def pool_type(conn: Any, pool: str) -> str:
+    """libvirt's type of a pool, such as ``dir`` or ``logical``."""
+    with told(f"reading the pool {pool}"):
+        return ET.fromstring(conn.storagePoolLookupByName(pool).XMLDesc()).get("type", "")
+
+
+def holds_bitmaps(conn: Any, path: str) -> bool:
+    """Whether the qcow2 volume is of version 3, which dirty bitmaps need; False where no pool tells."""
+    try:
+        root = ET.fromstring(conn.storageVolLookupByPath(path).XMLDesc())
+    except libvirt.libvirtError:
+        return False
+    return root.findtext("target/compat", "0.10") != "0.10"
+
+
+def pool_of(conn: Any, path: str) -> Any:
+    """The virStoragePool that holds the volume at a path; NotFoundError when none does."""
+    volume = volume_at(conn, path)
+    with told(f"looking up the pool of {path}"):
+        return volume.storagePoolLookupByVolume()
+
+
 def find_volume(conn: Any, pool: str, name: str) -> Any | None:
     """The virStorageVol, or None; NotFoundError when there is no such pool, BackendError when it is not active."""
     holder = active_pool(conn, pool)
@@ -153,4 +175,7 @@ def _volume_xml(name: str, size: int, format: str) -> str:
     ET.SubElement(root, "allocation", unit="bytes").text = "0"
     target = ET.SubElement(root, "target")
     ET.SubElement(target, "format", type=format)
+    if format == "qcow2":
+        # libvirt's own default is version 2, which cannot hold the bitmaps that warm migrations and backups need.
+        ET.SubElement(target, "compat").text = "1.1"
     return ET.tostring(root, encoding="unicode")

@@ -67,6 +67,8 @@ def test_a_vm_that_fits_has_a_plan_without_blockers():
             "volume": "web-1-vda.qcow2",
             "capacity": GIB,
             "format": "qcow2",
+            "source_format": "qcow2",
+            "source_path": "/pool/web-1-vda.qcow2",
         }
     }
     assert plan.networks == ("de-net",)
@@ -82,7 +84,8 @@ def test_a_vm_that_fits_has_a_plan_without_blockers():
         ({"busy": True}, "job"),
         ({"owner": "elsewhere"}, "owner"),
         ({"snapshots": 1}, "snapshots"),
-        ({"checkpoints": 2}, "snapshots"),
+        ({"checkpoints": ("nightly-1",)}, "checkpoints"),
+        ({"backup": "a backup"}, "job"),
         ({"unmovable": ("a TPM",)}, "devices"),
         ({"cpu_mode": "host-passthrough"}, "cpu"),
         ({"vm": replace(VM, allowed_countries=("ES",))}, "residency"),
@@ -137,3 +140,44 @@ def test_names_change_on_the_way_when_asked():
     target = replace(TARGET, pools={"slow": GIB}, networks=frozenset({"edge"}))
     plan = preflight.plan(request, SOURCE, target)
     assert (plan.blockers, plan.disks["vda"]["pool"], plan.disks["vda"]["storage"], plan.networks) == ((), "slow", "hdd", ("edge",))
+
+
+def mode_checks(mode, *, source=SOURCE, target=TARGET, **request):
+    plan = preflight.plan(replace(REQUEST, mode=mode, **request), source, target)
+    return [blocker.check for blocker in plan.blockers]
+
+
+MARKED = replace(SOURCE, disks=tuple(replace(disk, bitmaps=True) for disk in SOURCE.disks))
+
+
+@pytest.mark.parametrize(
+    ("mode", "source", "expected"),
+    [
+        ("warm", MARKED, []),
+        ("warm", SOURCE, ["bitmaps"]),
+        ("warm", replace(MARKED, state="stopped"), ["state"]),
+        ("cold", SOURCE, []),
+        ("cold", replace(SOURCE, state="stopped"), []),
+        ("cold", replace(SOURCE, state="paused"), ["state"]),
+        ("cold", replace(SOURCE, cpu_mode="host-passthrough"), []),
+        ("live", MARKED, []),
+    ],
+)
+def test_a_mode_asks_for_what_it_needs(mode, source, expected):
+    assert mode_checks(mode, source=source) == expected
+
+
+def test_what_may_be_cleared_does_not_block():
+    source = replace(SOURCE, snapshots=1, checkpoints=("nightly-1",))
+    assert mode_checks("cold", source=source) == ["snapshots", "checkpoints"]
+    assert mode_checks("cold", source=source, clear=("snapshots", "checkpoints")) == []
+
+
+def test_a_pool_of_block_devices_takes_raw_and_drops_the_suffix():
+    target = replace(TARGET, pool_types={"de-pool": "logical"}, pool_paths={"de-pool": "/dev/vg"})
+    disk = preflight.plan(replace(REQUEST, mode="cold"), SOURCE, target).disks["vda"]
+    assert (disk["format"], disk["path"]) == ("raw", "/dev/vg/web-1-vda")
+    assert mode_checks("cold", target=target, formats={"vda": "qcow2"}) == ["format"]
+    assert mode_checks("cold", formats={"vdz": "raw"}) == ["format"]
+    changed = preflight.plan(replace(REQUEST, mode="cold", formats={"vda": "raw"}), SOURCE, TARGET).disks["vda"]
+    assert (changed["volume"], changed["format"], changed["source_format"]) == ("web-1-vda.raw", "raw", "qcow2")

@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files that belong to a VM and are no disks of it: fetched from another hypervisor through libvirt's own streams, written here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ...errors import BackendError, NotFoundError
+from .connection import libvirt, one_line, told
+
+_PIECE = 2**20
+_PATIENCE = 20.0
+
+
+def fetch(connection: Any, source: str, target: str, *, mode: int = 0o600) -> int:
+    """Copy the file ``source`` of the other hypervisor to ``target`` here, whole or not at all; its bytes."""
+    partial = Path(f"{target}.{uuid.uuid4().hex[:8]}.partial")
+    partial.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    try:
+        with _volume(connection, source) as volume, told(f"fetching {source}"), partial.open("wb") as file:
+            partial.chmod(mode)
+            stream = connection.newStream()
+            volume.download(stream, 0, 0, 0)
+            while piece := stream.recv(_PIECE):
+                file.write(piece)
+            stream.finish()
+            file.flush()
+            os.fsync(file.fileno())
+        size = partial.stat().st_size
+        partial.replace(target)
+        return size
+    except OSError as error:
+        raise BackendError(
+            f"{target} cannot be written ({error.strerror})", remedy="free some space here and run it again"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def names_in(connection: Any, folder: str) -> list[str]:
+    """Names of the files in a folder of the other hypervisor."""
+    with _pool(connection, folder) as pool, told(f"listing {folder}"):
+        found: list[str] = pool.listVolumes()
+        return sorted(found)
+
+
+def folders_in(connection: Any, folder: str) -> list[str]:
+    """Names of the folders in a folder of the other hypervisor."""
+    with _pool(connection, folder) as pool, told(f"listing {folder}"):
+        return sorted(volume.name() for volume in pool.listAllVolumes() if volume.info()[0] == libvirt.VIR_STORAGE_VOL_DIR)
+
+
+@contextlib.contextmanager
+def _volume(connection: Any, path: str) -> Iterator[Any]:
+    known = None
+    with contextlib.suppress(libvirt.libvirtError):
+        known = connection.storageVolLookupByPath(path)
+    if known is not None:
+        yield known
+        return
+    folder, name = path.rsplit("/", 1)
+    with _pool(connection, folder) as pool:
+        try:
+            volume = pool.storageVolLookupByName(name)
+        except libvirt.libvirtError as error:
+            raise NotFoundError(f"{path} is not there ({one_line(error)})") from error
+        yield volume
+
+
+@contextlib.contextmanager
+def _pool(connection: Any, folder: str) -> Iterator[Any]:
+    """A pool over the folder for as long as it is needed; libvirt allows one pool a folder, so another's is waited for."""
+    root = ET.Element("pool", type="dir")
+    ET.SubElement(root, "name").text = f"virt8ra-files-{uuid.uuid4().hex[:12]}"
+    target = ET.SubElement(root, "target")
+    ET.SubElement(target, "path").text = folder
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            pool = connection.storagePoolCreateXML(ET.tostring(root, encoding="unicode"), 0)
+            break
+        except libvirt.libvirtError as error:
+            if "already" not in one_line(error) or time.monotonic() > deadline:
+                raise NotFoundError(f"{folder} cannot be read ({one_line(error)})") from error
+        time.sleep(0.2)
+    try:
+        yield pool
+    finally:
+        with contextlib.suppress(libvirt.libvirtError):
+            pool.destroy()

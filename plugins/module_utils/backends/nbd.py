@@ -1,0 +1,148 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Network block devices through libnbd: an export of a running VM read under TLS, a volume here written by a socket."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import BackendError
+
+try:
+    import nbd
+except ImportError:
+    nbd = None
+
+PKI = "/etc/pki/qemu"
+ALLOCATION = "base:allocation"
+_ZERO = 2
+_DIRTY = 1
+_STATUS_BYTES = 2**31  # the protocol counts a request's length in 32 bits
+# A link that is cut is noticed within about 15 s, whether we wait for an answer or for an acknowledgement.
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 5), (socket.TCP_USER_TIMEOUT, 15000))
+
+FAULT = nbd.Error if nbd is not None else OSError
+
+
+@contextlib.contextmanager
+def told(what: str) -> Iterator[None]:
+    """Turn libnbd's exception into ours."""
+    try:
+        yield
+    except FAULT as error:
+        raise BackendError(f"{what} failed: {' '.join(str(error).split())}") from error
+
+
+class Connection:
+    """One connection to one export. Its calls let other threads work meanwhile; one thread at a time may use it."""
+
+    def __init__(self, handle: Any, what: str) -> None:
+        self._handle = handle
+        self._what = what
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        with told(f"reading the size of {self._what}"):
+            return int(self._handle.get_size())
+
+    def read(self, offset: int, length: int) -> bytearray:
+        with told(f"reading {self._what} at {offset}"):
+            data: bytearray = self._handle.pread(length, offset)
+            return data
+
+    def write(self, offset: int, data: bytearray) -> None:
+        with told(f"writing {self._what} at {offset}"):
+            self._handle.pwrite(data, offset)
+
+    def zero(self, offset: int, length: int) -> None:
+        """Zeroes without sending any; holes where the format has them."""
+        with told(f"zeroing {self._what} at {offset}"):
+            self._handle.zero(length, offset)
+
+    def flush(self) -> None:
+        """Return when all that was written by any connection is on the disk."""
+        with told(f"flushing {self._what}"):
+            self._handle.flush()
+
+    def data(self) -> list[tuple[int, int]]:
+        """Ranges that do not read as zeroes, as far as the server knows."""
+        return [(offset, length) for offset, length, flags in self._status(ALLOCATION) if not flags & _ZERO]
+
+    def dirty(self, bitmap: str) -> list[tuple[int, int]]:
+        """Ranges that the bitmap names as written."""
+        context = f"qemu:dirty-bitmap:{bitmap}"
+        with told(f"asking for the bitmap {bitmap} of {self._what}"):
+            if not self._handle.can_meta_context(context):
+                raise BackendError(f"{self._what} is not served with the bitmap {bitmap}")
+        return [(offset, length) for offset, length, flags in self._status(context) if flags & _DIRTY]
+
+    def _status(self, wanted: str) -> list[tuple[int, int, int]]:
+        found: list[tuple[int, int, int]] = []
+
+        def take(context: str, offset: int, entries: Any, _error: Any) -> int:
+            if context == wanted:
+                for length, flags in zip(entries[::2], entries[1::2]):
+                    found.append((offset, length, flags))
+                    offset += length
+            return 0
+
+        at, size = 0, self.size
+        with told(f"reading the extents of {self._what}"):
+            while at < size:
+                self._handle.block_status(min(_STATUS_BYTES, size - at), at, take)
+                if not found or found[-1][0] + found[-1][1] <= at:
+                    raise BackendError(f"{self._what} tells no extents at {at}")
+                at = found[-1][0] + found[-1][1]
+        return found
+
+    def cut(self) -> None:
+        """End what another thread waits for on this connection: its call fails at once."""
+        with contextlib.suppress(OSError, FAULT):
+            peer = socket.socket(fileno=os.dup(self._handle.aio_get_fd()))
+            with peer:
+                peer.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with contextlib.suppress(FAULT):
+            self._handle.shutdown()
+
+
+def _handle(*, contexts: tuple[str, ...] = ()) -> Any:
+    if nbd is None:
+        raise BackendError("python3-libnbd is not installed on this hypervisor", remedy="run the kvm_host role here")
+    handle = nbd.NBD()
+    for context in (ALLOCATION, *contexts):
+        handle.add_meta_context(context)
+    return handle
+
+
+def open_export(address: str, port: int, export: str, *, bitmap: str = "", pki: str = PKI) -> Connection:
+    """An export of another hypervisor's QEMU, with both certificates checked."""
+    what = f"export {export} of {address}:{port}"
+    handle = _handle(contexts=(f"qemu:dirty-bitmap:{bitmap}",) if bitmap else ())
+    with told(f"connecting to {what}"):
+        handle.set_tls(nbd.TLS_REQUIRE)
+        handle.set_tls_certificates(pki)
+        handle.set_tls_verify_peer(True)
+        handle.set_export_name(export)
+        handle.connect_tcp(address, str(port))
+        peer = socket.socket(fileno=os.dup(handle.aio_get_fd()))
+        with peer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _KEEPALIVE:
+                peer.setsockopt(socket.IPPROTO_TCP, option, value)
+    return Connection(handle, what)
+
+
+def open_socket(path: str, what: str) -> Connection:
+    """A volume that is served here by a socket; ``what`` names it in messages."""
+    handle = _handle()
+    with told(f"connecting to {what}"):
+        handle.connect_unix(path)
+    return Connection(handle, what)

@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A volume of this hypervisor, served for writing by qemu-nbd as long as we live: qcow2, raw and block devices alike.
+
+There is no library that writes qcow2; qemu-nbd is QEMU's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+from ..errors import BackendError
+from .nbd import Connection, open_socket
+
+_START_SECONDS = 30.0
+
+
+class VolumeServer:
+    """Serves the volume at ``path``; several connections may write it at once.
+
+    The server ends with us, however we end: it would keep the volume locked otherwise.
+    """
+
+    def __init__(self, path: str, format: str) -> None:
+        self.path = path
+        self._format = format
+        self._folder = tempfile.TemporaryDirectory(prefix="virt8ra-nbd-")
+        self._socket = f"{self._folder.name}/socket"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._kept: Connection | None = None
+
+    def __enter__(self) -> VolumeServer:
+        # The kernel ends the server with the process that started it.
+        argv = ["setpriv", "--pdeathsig", "KILL", "qemu-nbd", "--socket", self._socket, "--format", self._format, "--shared", "0"]
+        argv += ["--cache", "writeback", "--discard", "unmap", "--detect-zeroes", "unmap", self.path]
+        try:
+            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        except OSError as error:
+            raise BackendError(f"qemu-nbd cannot be started ({error})", remedy="run the kvm_host role here") from error
+        # The server ends by itself when the last connection does, so one is kept.
+        self._kept = self._first_connection()
+        return self
+
+    def _first_connection(self) -> Connection:
+        assert self._process is not None
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                if Path(self._socket).exists():
+                    return self.connect()
+            except BackendError:
+                if time.monotonic() > deadline:
+                    raise
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._process.kill()
+                said = b"" if self._process.stderr is None else self._process.stderr.read()
+                reason = " ".join(said.decode(errors="replace").split())
+                raise BackendError(
+                    f"the volume {self.path} cannot be written: {reason}", remedy="see whether something else uses it"
+                )
+            time.sleep(0.02)
+
+    def connect(self) -> Connection:
+        return open_socket(self._socket, f"volume {self.path}")
+
+    def forget_cache(self) -> None:
+        """Have later reads come from the disk itself."""
+        with contextlib.suppress(OSError):
+            handle = os.open(self.path, os.O_RDONLY)
+            try:
+                os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(handle)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._kept is not None:
+            self._kept.close()
+        if self._process is not None:
+            try:
+                # With its last connection gone it writes what it holds and ends.
+                self._process.wait(_START_SECONDS if error is None else 2)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            if self._process.stderr is not None:
+                self._process.stderr.close()
+        self._folder.cleanup()
