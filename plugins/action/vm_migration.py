@@ -17,6 +17,7 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.migration.progr
 display = Display()
 
 MODULE = "virt8ra.federation.vm_migration"
+WATCHED = ("synced", "completed")
 LONGEST = 7 * 24 * 3600
 INTERVAL = 1.0
 PATIENCE = 5
@@ -32,7 +33,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         args = dict(self._task.args)
-        if self._task.async_val or self._task.check_mode or args.get("state", "completed") != "completed":
+        if self._task.async_val or self._task.check_mode or args.get("state", "completed") not in WATCHED:
             return self._execute_module(
                 module_name=MODULE, module_args=args, task_vars=task_vars, wrap_async=bool(self._task.async_val)
             )

@@ -89,7 +89,6 @@ def migration_spec() -> Spec:
         "shutdown_timeout": {"type": "int", "default": 120},
         "force_off": {"type": "bool", "default": False},
         "life_timeout": {"type": "int", "default": 120},
-        "post_copy": {"type": "bool", "default": False},
         "state_path": {"type": "path", "default": "/var/lib/virt8ra"},
         "bandwidth": {"type": "int", "default": 0},
         "downtime": {"type": "int", "default": 0},

@@ -117,10 +117,6 @@ options:
     description: Seconds to wait for a sign of life at the target before the VM is given back to the source; V(0) does not wait.
     type: int
     default: 120
-  post_copy:
-    description: Let a live migration switch over before all memory is there. The VM is lost if the link dies then.
-    type: bool
-    default: false
   state_path:
     description: Folder on the target in which the bulk progress and the locks are.
     type: path

@@ -113,7 +113,11 @@ class Guest:
             role = {
                 "name": "compare",
                 "ansible.builtin.include_role": {"name": "virt8ra.federation.demo_guest", "tasks_from": "verify"},
-                "vars": {"demo_guest_volume": self.volume, "demo_guest_console_logs": logs},
+                "vars": {
+                    "demo_guest_volume": self.volume,
+                    "demo_guest_volume_format": "raw" if self.volume.endswith(".raw") else "qcow2",
+                    "demo_guest_console_logs": logs,
+                },
             }
             shown = {"name": "tell", "ansible.builtin.debug": {"msg": "{{ demo_guest_writes | to_json }}"}}
             results = self.lab.tasks(host, [role, shown])
@@ -131,6 +135,7 @@ class Guest:
                 host,
                 f"uuid=$(virsh domuuid {self.name} 2>/dev/null); "
                 f"[ -z $uuid ] || rm -rf /var/lib/virt8ra/owners/$uuid.* /var/lib/virt8ra/migrations/$uuid*; "
+                f"grep -l '/{self.name}-' /var/lib/virt8ra/owners/* 2>/dev/null | xargs -r rm -f; "
                 f"virsh pool-refresh virt8ra-owners >/dev/null; "
                 f"virsh destroy {self.name} >/dev/null 2>&1; virsh undefine {self.name} {flags} >/dev/null 2>&1; "
                 f"rm -f {POOL}/{self.name}-* {self.log}; virsh pool-refresh vms >/dev/null",

@@ -28,7 +28,6 @@ class Policy:
     bandwidth: int = 0
     downtime: int = 0
     auto_converge: bool = True
-    post_copy: bool = False
     stall_timeout: float = 60
     timeout: float = 0
     connections: int = 4

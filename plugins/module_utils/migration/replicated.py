@@ -223,6 +223,7 @@ class ReplicatedMigration:
         for path in journal.volumes.values():
             volumes.delete_volume(self.target.end.connection, path)
         remove_media(journal.media)
+        self.target.registry.let_disks_go(self.target.end.uuid)
         self.source.end.write_metadata("migration", None)
         self.store.remove()
 

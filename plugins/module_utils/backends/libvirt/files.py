@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BackendError, NotFoundError
+from . import volumes
 from .connection import libvirt, one_line, told
 
+_OURS = "virt8ra-files-"
 _PIECE = 2**20
 _PATIENCE = 20.0
 
@@ -78,9 +80,16 @@ def _volume(connection: Any, path: str) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _pool(connection: Any, folder: str) -> Iterator[Any]:
-    """A pool over the folder for as long as it is needed; libvirt allows one pool a folder, so another's is waited for."""
+    """The pool over the folder, or one for as long as it is needed; libvirt allows one a folder, so another run's is waited for."""
+    with told(f"looking for the pool over {folder}"):
+        known = volumes.pool_paths(connection).get(folder.rstrip("/"), _OURS)
+        if not known.startswith(_OURS):
+            pool = volumes.active_pool(connection, known)
+            volumes.refresh(pool)
+            yield pool
+            return
     root = ET.Element("pool", type="dir")
-    ET.SubElement(root, "name").text = f"virt8ra-files-{uuid.uuid4().hex[:12]}"
+    ET.SubElement(root, "name").text = f"{_OURS}{uuid.uuid4().hex[:12]}"
     target = ET.SubElement(root, "target")
     ET.SubElement(target, "path").text = folder
     deadline = time.monotonic() + _PATIENCE

@@ -33,6 +33,8 @@ def source_facts(end: MigrationEnd, site: Site) -> SourceFacts:
     domain = end.domain()
     with told(f"reading VM {end.uuid} at {end.hypervisor}"):
         root = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE))
+        # What starts at the target after a warm or cold move is the persistent XML.
+        next_start = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
         disks = tuple(_disk(domain, element) for element in _movable_disks(root))
         persistent = bool(domain.isPersistent())
         snapshots = domain.snapshotNum()
@@ -56,8 +58,8 @@ def source_facts(end: MigrationEnd, site: Site) -> SourceFacts:
         snapshots=snapshots,
         checkpoints=checkpoints,
         backup=backup,
-        unmovable=tuple(_unmovable(root)),
-        media=_media(root),
+        unmovable=(*_unmovable(root), *_not_yet_there(root, next_start)),
+        media={**_media(next_start), **_media(root)},
         nvram=root.findtext("os/nvram") or "",
         tpm=root.find("devices/tpm/backend[@type='emulator']") is not None,
     )
@@ -80,6 +82,13 @@ def _disk(domain: Any, element: ET.Element) -> DiskFacts:
     path = _path(element)
     bitmaps = kind == "qcow2" and volumes.holds_bitmaps(domain.connect(), path)
     return DiskFacts(name=name, path=path, format=kind, capacity=capacity, allocation=allocation, bitmaps=bitmaps)
+
+
+def _not_yet_there(root: ET.Element, next_start: ET.Element) -> Iterable[str]:
+    now = {_path(disk) for disk in root.findall("devices/disk")}
+    for disk in _movable_disks(next_start):
+        if _path(disk) not in now:
+            yield f"the disk {_path(disk)} from its next start on only"
 
 
 def _media(root: ET.Element) -> dict[str, str]:
