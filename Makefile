@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # make demo   two lab sites on this machine, a VM that moves between them live, and the proof that nothing was lost
 # make test   every check and test          make bench   against the tools that a user would otherwise pick
+# make faults every fault in every phase of every mode
 # make lab    the two sites, provisioned    make clean   takes away all that the others made
 
 SHELL := /bin/bash
@@ -20,7 +21,7 @@ export ANSIBLE_FORCE_COLOR ?= $(if $(shell test -t 1 && echo tty),1,)
 export PYTHONUNBUFFERED := 1
 export LC_ALL := C.UTF-8
 
-.PHONY: help demo lab test bench clean lint sanity unit integration second-core
+.PHONY: help demo lab test bench faults clean lint sanity unit integration second-core
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -98,6 +99,9 @@ integration: lab $(TEST_READY)
 
 test: lint sanity lab second-core
 	pytest tests/unit tests/integration
+
+faults: lab $(TEST_READY)
+	python -m tests.faults
 
 bench: lab $(TEST_READY)
 	python -m tests.benchmarks

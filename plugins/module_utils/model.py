@@ -338,14 +338,16 @@ class VmStatus(Portable):
 class Observed:
     """One end of a migration as it was read: ``state`` is running, paused, stopped, crashed, absent or unreachable.
 
-    ``migrated``: libvirt gives migration as the reason of the stop. ``arrived``: paused, and no longer because of an
-    incoming migration, so that all of its memory is there. ``busy``: a job is active on the domain.
+    ``migrated``: libvirt gives migration as the reason of the stop. ``died``: nobody stopped it, its QEMU died.
+    ``arrived``: paused, and no longer because of an incoming migration, so that all of its memory is there. ``busy``: a job
+    is active on the domain.
     """
 
     state: str
     migrated: bool = False
     arrived: bool = False
     busy: bool = False
+    died: bool = False
 
     def __str__(self) -> str:
         return f"{self.state} (migrated)" if self.migrated else self.state

@@ -218,8 +218,24 @@ plan:
       type: list
       elements: str
     estimate:
-      description: C(disk_bytes), C(memory_bytes) and their sum, C(bytes).
+      description:
+        - C(bytes) that will be sent, C(disk_bytes) and C(memory_bytes) among them.
+        - With O(state=planned), in check mode and with O(mode=auto) also C(seconds) and C(downtime_seconds), from the C(rate) of the link and
+          the C(memory_dirty_rate) and C(disk_dirty_rate) of the guest in bytes per second, as they were measured.
       type: dict
+    mode:
+      description: Mode of the migration.
+      type: str
+    reason:
+      description: Why O(mode=auto) took it, and none of the better ones.
+      type: str
+    media:
+      description: Path at the target of each disc in a drive; empty where it is left behind.
+      type: dict
+    macs:
+      description: MAC addresses at the target, in the order of the VM's interfaces.
+      type: list
+      elements: str
 migration:
   description: The journal and the figures of the migration.
   returned: when there is or was a migration between these two hypervisors
@@ -238,7 +254,7 @@ migration:
       description: Mode of the migration.
       type: str
     phase:
-      description: V(copying), V(completed), V(released) or V(aborted).
+      description: V(copying), V(synced), V(switching), V(completed), V(released) or V(aborted).
       type: str
     epoch:
       description: The owner's epoch after the migration.
@@ -250,7 +266,9 @@ migration:
       description: Milliseconds from the first step to the VM running at the target.
       type: int
     downtime_ms:
-      description: Milliseconds in which the guest did not run, as libvirt measured them, with the wait until it was resumed.
+      description:
+        - Milliseconds in which the guest did not run, as libvirt measured them, with the wait until it was resumed.
+        - After a warm or cold migration, from the request to shut down to the sign of life at the target.
       type: int
     resume_ms:
       description: The part of C(downtime_ms) between libvirt's return and the resume.
@@ -259,8 +277,20 @@ migration:
       description: Bytes that were sent, disks and memory.
       type: int
     verified:
-      description: Both ends were read after the resume. Only the target runs, no copy job is left, and the guest's processor time grows.
+      description:
+        - Both ends were read after the resume. Only the target runs, no copy job is left, and the guest's processor time grows.
+        - After a warm or cold migration, every extent was read back from the target's disk and had the digest of what was read at the source.
       type: bool
+    rounds:
+      description: Number of rounds of a warm or cold migration.
+      type: int
+    sign_of_life:
+      description: What the guest did at the target by which it was seen to live.
+      type: str
+report:
+  description: The migration as data for a report, with its C(events), C(rounds), C(disks), C(figures), C(warnings) and C(takeovers).
+  returned: when there is or was a migration between these two hypervisors
+  type: dict
 """
 
 from datetime import datetime, timezone

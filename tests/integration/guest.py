@@ -129,12 +129,13 @@ class Guest:
 
     def remove(self) -> None:
         """Everything of it at both hosts, by its own name."""
+        found = [self.lab.run(host, f"virsh domuuid {self.name} 2>/dev/null", check=False).strip() for host in (SOURCE, TARGET)]
+        records = " ".join(f"/var/lib/virt8ra/owners/{uuid}.* /var/lib/virt8ra/migrations/{uuid}*" for uuid in found if uuid)
         flags = "--managed-save --snapshots-metadata --checkpoints-metadata --nvram"
         for host in (SOURCE, TARGET):
             self.lab.run(
                 host,
-                f"uuid=$(virsh domuuid {self.name} 2>/dev/null); "
-                f"[ -z $uuid ] || rm -rf /var/lib/virt8ra/owners/$uuid.* /var/lib/virt8ra/migrations/$uuid*; "
+                f"rm -rf {records}; "
                 f"grep -l '/{self.name}-' /var/lib/virt8ra/owners/* 2>/dev/null | xargs -r rm -f; "
                 f"virsh pool-refresh virt8ra-owners >/dev/null; "
                 f"virsh destroy {self.name} >/dev/null 2>&1; virsh undefine {self.name} {flags} >/dev/null 2>&1; "

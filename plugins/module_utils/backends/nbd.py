@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ PKI = "/etc/pki/qemu"
 ALLOCATION = "base:allocation"
 _ZERO = 2
 _DIRTY = 1
+_CONNECT_SECONDS = 20.0
 _STATUS_BYTES = 2**31  # the protocol counts a request's length in 32 bits
 # A link that is cut is noticed within about 15 s, whether we wait for an answer or for an acknowledgement.
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 5), (socket.TCP_USER_TIMEOUT, 15000))
@@ -131,7 +133,13 @@ def open_export(address: str, port: int, export: str, *, bitmap: str = "", pki: 
         handle.set_tls_certificates(pki)
         handle.set_tls_verify_peer(True)
         handle.set_export_name(export)
-        handle.connect_tcp(address, str(port))
+        handle.aio_connect_tcp(address, str(port))
+        # The handshake included: a link that is cut in mid-handshake would be waited for without an end.
+        deadline = time.monotonic() + _CONNECT_SECONDS
+        while handle.aio_is_connecting():
+            if time.monotonic() > deadline:
+                raise BackendError(f"{what} brought no answer within {_CONNECT_SECONDS:g} s", remedy="check the link to the source")
+            handle.poll(500)
         peer = socket.socket(fileno=os.dup(handle.aio_get_fd()))
         with peer:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

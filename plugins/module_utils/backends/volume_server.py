@@ -45,11 +45,10 @@ class VolumeServer:
         except OSError as error:
             raise BackendError(f"qemu-nbd cannot be started ({error})", remedy="run the kvm_host role here") from error
         # The server ends by itself when the last connection does, so one is kept.
-        self._kept = self._first_connection()
+        self._kept = self._first_connection(self._process)
         return self
 
-    def _first_connection(self) -> Connection:
-        assert self._process is not None
+    def _first_connection(self, process: subprocess.Popen[bytes]) -> Connection:
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
@@ -58,9 +57,9 @@ class VolumeServer:
             except BackendError:
                 if time.monotonic() > deadline:
                     raise
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self._process.kill()
-                said = b"" if self._process.stderr is None else self._process.stderr.read()
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                said = b"" if process.stderr is None else process.stderr.read()
                 reason = " ".join(said.decode(errors="replace").split())
                 raise BackendError(
                     f"the volume {self.path} cannot be written: {reason}", remedy="see whether something else uses it"

@@ -74,7 +74,7 @@ class Bulk:
     def from_dict(cls, data: dict[str, Any]) -> Bulk:
         read = cls(**{key: data[key] for key in cls.__dataclass_fields__ if key in data})
         read.disks = {
-            name: DiskProgress(**{**disk, "pending": [(offset, length) for offset, length in disk["pending"]]})
+            name: DiskProgress(**{**disk, "pending": [tuple(piece) for piece in disk["pending"]]})
             for name, disk in data.get("disks", {}).items()
         }
         return read
@@ -90,6 +90,11 @@ class BulkStore:
 
     def load(self, migration: str) -> Bulk | None:
         """What is known of this migration; None when there is nothing, or another one's."""
+        bulk = self.load_any()
+        return bulk if bulk is not None and bulk.id == migration else None
+
+    def load_any(self) -> Bulk | None:
+        """What is known, whichever migration it is of; None when there is nothing."""
         try:
             data = json.loads(self._state.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -100,8 +105,6 @@ class BulkStore:
             ) from error
         if data.get("version") != VERSION:
             raise MigrationFailed(f"{self._state} is of version {data.get('version')!r}", remedy="use the version that wrote it")
-        if data.get("id") != migration:
-            return None
         bulk = Bulk.from_dict(data)
         for name, ranges in self._done().items():
             if name in bulk.disks:

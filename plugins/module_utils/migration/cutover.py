@@ -18,13 +18,14 @@ from ..backends.libvirt.migration_end import MigrationEnd
 from ..backends.libvirt.power import Power, Stopping
 from ..backends.libvirt.registry import Registry
 from ..errors import FederationError, MigrationFailed
-from ..model import Owner
+from ..model import Observed, Owner
 from . import journal as journals
 from .copying import Copying
 from .journal import Journal
 from .replicate import Replication
 
 _LOOK = 0.2
+_RECALL_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Cutover:
         uuid = self.source.end.uuid
         observed = self.source.end.observe()
         if journal.phase != journals.SWITCHING:
-            journal = journal.moved_to(journals.SWITCHING, running=observed.state == "running", stopped_at=time.time())
+            journal = journal.moved_to(journals.SWITCHING, running=self._was_running(journal, observed), stopped_at=time.time())
             self.source.end.write_metadata("migration", journal.to_dict())
         self.source.registry.fence(uuid, journal.id, journal.target)
         if observed.state == "running":
@@ -111,6 +112,11 @@ class Cutover:
         self.replication.begin_event("switch")
         self.define_target(journal)
         return journal
+
+    @staticmethod
+    def _was_running(journal: Journal, observed: Observed) -> bool:
+        """It runs, or it would if its QEMU had not died or an earlier try had not asked its guest to shut down."""
+        return observed.state == "running" or observed.died or (journal.running and journal.stopped_at > 0)
 
     def _in_time(self) -> Copying:
         left = self.seconds_left()
@@ -197,13 +203,17 @@ class Cutover:
         self.replication.backup.end()
         self.target.end.remove()
         observed = self.source.end.observe()
+        if observed.state == "running" and journal.stopped_at:
+            # Its guest was asked to shut down, which cannot be recalled: where it does, it is powered on again.
+            self.source.power.wait_until_off(min(_RECALL_SECONDS, self.how.stopping.timeout))
+            observed = self.source.end.observe()
         if observed.state == "paused" and journal.phase == journals.SWITCHING:
             self.source.power.release_held()
         self.source.registry.revoke(self.source.end.uuid)
         self.source.registry.unfence(self.source.end.uuid)
+        if journal.running and (journal.phase == journals.SWITCHING or journal.stopped_at or observed.died):
+            self.source.power.start()
         if journal.phase == journals.SWITCHING:
-            if journal.running:
-                self.source.power.start()
             self.source.end.write_metadata("migration", journal.moved_to(journals.SYNCED).to_dict())
         self.replication.end_event()
         self.replication.store.save(self.replication.bulk)

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, Callable, Optional
 
+from ..backends.facts import SourceFacts
 from ..backends.libvirt import volumes
+from ..backends.libvirt.measure import dirty_rates, link_rate
 from ..backends.libvirt.migration_end import MigrationEnd
 from ..backends.libvirt.migration_facts import find_uuid, source_facts, target_facts
 from ..errors import InputError, MigrationBlocked, MigrationFailed
@@ -19,6 +21,7 @@ from . import journal as journals
 from . import preflight
 from .bulk import Bulk, BulkStore, DiskProgress
 from .cutover import Side
+from .estimate import Measured
 from .journal import Journal
 from .live import LiveMigration
 from .lock import MigrationLock
@@ -27,6 +30,7 @@ from .policy import Policy
 from .replicated import ReplicatedMigration
 from .window import Window
 
+AUTO = "auto"
 Result = dict[str, Any]
 REPORT_SCHEMA = 1
 Connect = Callable[[Optional[str]], Any]  # a URI, or None for the hypervisor where we are
@@ -79,6 +83,7 @@ class Engine:
         begun = time.monotonic()
         self.name = name
         self.request = request
+        self.policy = policy
         target_host = hypervisor_of(request.target_site, request.target, "hypervisor")
         source_host = hypervisor_of(request.source_site, request.source, "source_hypervisor")
         self.target = MigrationEnd(lambda: connect(None), target_host.name)
@@ -98,12 +103,21 @@ class Engine:
         ours = [entry for entry in read if entry and (entry.source, entry.target) == (self.request.source, self.request.target)]
         return max(ours, key=lambda entry: (entry.epoch, journals.PHASES.index(entry.phase)), default=None)
 
-    def plan(self) -> Plan:
+    def plan(self, *, measure: bool = False) -> Plan:
+        """In the mode that was asked for, or the best one; ``measure`` for times in its estimate."""
         if self.source.find() is None:
             remedy = f"name the hypervisor where it is now; it was found at {self.request.target}"
             raise InputError(f"does not have VM {self.name}", option="source_hypervisor", value=self.request.source, remedy=remedy)
         source = source_facts(self.source, self.request.source_site)
-        return preflight.plan(self.request, source, target_facts(self.target, self.source, source))
+        target = target_facts(self.target, self.source, source)
+        measured = self._measured(source) if measure or self.request.mode == AUTO else Measured()
+        if self.request.mode == AUTO:
+            return preflight.plan_best(self.request, source, target, measured, self.policy.downtime_budget)
+        return preflight.plan(self.request, source, target, measured)
+
+    def _measured(self, source: SourceFacts) -> Measured:
+        rate = link_rate(self.source, source.disks)
+        return Measured(rate, *dirty_rates(self.source, source.disks)) if source.state == "running" else Measured(rate)
 
     def is_completed(self, journal: Journal) -> bool:
         """The target runs it, or has it off if it was off before, and no other copy runs."""
@@ -114,7 +128,7 @@ class Engine:
     def reach(self, state: str, *, check: bool) -> Result:
         """A module's result: ``changed, plan, migration, diff``."""
         if state == "planned":
-            return self._told(state, Outcome(False, self.journal(), self.plan()))
+            return self._told(state, Outcome(False, self.journal(), self.plan(measure=True)))
         if state == "synced" and self.request.mode not in ("warm", "auto"):
             remedy = "use mode warm, or ask for state: completed"
             raise InputError("has no rounds before its cutover", option="mode", value=self.request.mode, remedy=remedy)
@@ -204,7 +218,7 @@ class Engine:
             return Outcome(False, journal)
         plan = None
         if journal is None:
-            plan = self._unblocked("warm")
+            plan = self._unblocked("warm", measure=check)
             if check:
                 return Outcome(True, None, plan)
             journal = self.replicated.begin(plan, self._facts())
@@ -223,7 +237,7 @@ class Engine:
             journal = self._gone_on(journal)
         if journal is not None:
             return Outcome(True, journal)
-        plan = self._unblocked(self.request.mode)
+        plan = self._unblocked(self.request.mode, measure=check)
         if check:
             return Outcome(True, None, plan)
         if plan.mode == "live":
@@ -247,7 +261,7 @@ class Engine:
         """Finish what an earlier run began; None when that had to be taken back and a new one may begin."""
         return self.live.settle(journal) if journal.mode == "live" else self.replicated.complete(journal, self._facts())
 
-    def _facts(self) -> Any:
+    def _facts(self) -> SourceFacts:
         return source_facts(self.source, self.request.source_site)
 
     def _under_way(self, mode: str) -> Journal | None:
@@ -264,9 +278,9 @@ class Engine:
             )
         return journal
 
-    def _unblocked(self, mode: str) -> Plan:
+    def _unblocked(self, mode: str, *, measure: bool) -> Plan:
         self.request = replace(self.request, mode=mode)
-        plan = self.plan()
+        plan = self.plan(measure=measure)
         if plan.blockers:
             sentences = ". ".join(blocker.message for blocker in plan.blockers)
             raise MigrationBlocked(f"VM {self.name} cannot go from {plan.source} to {plan.target}: {sentences}")

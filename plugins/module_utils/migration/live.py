@@ -188,6 +188,7 @@ class LiveMigration:
         self.store.save(self.bulk)
         self.target.resume()
         self._event("resume")
+        self.report("resume", {})
 
     def _event(self, phase: str) -> None:
         now = time.time()
@@ -291,7 +292,7 @@ class LiveMigration:
         decision = self._await_decision()
         if decision == ROLL_BACK:
             self.roll_back(journal)
-        elif decision == COMMIT:
+        elif decision in (COMMIT, SETTLED, RESTART):
             raise MigrationFailed(
                 f"all of the VM is at {journal.target} already and its source copy has stopped",
                 remedy="finish with state: completed, then migrate it back",

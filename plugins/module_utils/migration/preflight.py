@@ -5,16 +5,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Callable
 
 from ..backends.facts import SourceFacts, TargetFacts
 from ..sizes import show_size
+from .estimate import Estimate, Measured, estimate_cold, estimate_live, estimate_warm
 from .mapping import map_disks, map_macs, map_media, map_networks
+from .modes import COLD, LIVE, WARM, Candidate, choose
 from .plan import REMAP, Blocker, Plan, Request
 
 
-def plan(request: Request, source: SourceFacts, target: TargetFacts) -> Plan:
-    """The plan; it may be carried out only when it has no blockers."""
+def plan(request: Request, source: SourceFacts, target: TargetFacts, measured: Measured | None = None) -> Plan:
+    """The plan; it may be carried out only when it has no blockers.
+
+    :param measured: rates, for times in the estimate; without them it tells bytes only
+    """
     blockers: list[Blocker] = []
     disks = map_disks(request, source, target, blockers)
     networks = map_networks(request, source, blockers)
@@ -35,12 +41,40 @@ def plan(request: Request, source: SourceFacts, target: TargetFacts) -> Plan:
         mode=request.mode,
         media=map_media(request, source, target, disks, blockers),
         macs=map_macs(request, source, target, blockers),
-        estimate={
-            "disk_bytes": sum(disk.allocation for disk in source.disks),
-            "memory_bytes": source.vm.memory,
-            "bytes": sum(disk.allocation for disk in source.disks) + source.vm.memory,
-        },
+        estimate=_estimate(request, source, measured or Measured()),
     )
+
+
+def plan_best(request: Request, source: SourceFacts, target: TargetFacts, measured: Measured, budget: float | None) -> Plan:
+    """The plan in the mode that ``auto`` takes, with the reason.
+
+    :param budget: longest downtime in seconds; None for no limit
+    """
+    plans = {mode: plan(replace(request, mode=mode), source, target, measured) for mode in (LIVE, WARM, COLD)}
+    candidates = [
+        Candidate(mode, [blocker.message for blocker in made.blockers], estimate_of(mode, source, measured, 0.3))
+        for mode, made in plans.items()
+    ]
+    choice = choose(candidates, budget)
+    return replace(plans[choice.mode], reason=choice.reason)
+
+
+def estimate_of(mode: str, source: SourceFacts, measured: Measured, downtime: float) -> Estimate:
+    """What the mode would take; ``downtime`` in seconds is what QEMU may stop a live guest for."""
+    disk_bytes = sum(disk.allocation for disk in source.disks)
+    if mode == LIVE:
+        return estimate_live(disk_bytes, source.vm.memory, measured, downtime)
+    return estimate_warm(disk_bytes, measured) if mode == WARM else estimate_cold(disk_bytes, measured)
+
+
+def _estimate(request: Request, source: SourceFacts, measured: Measured) -> dict[str, Any]:
+    told = estimate_of(request.mode, source, measured, 0.3).to_dict()
+    return {
+        "disk_bytes": sum(disk.allocation for disk in source.disks),
+        "memory_bytes": source.vm.memory if request.mode == LIVE else 0,
+        **told,
+        **measured.to_dict(),
+    }
 
 
 def _running(request: Request, source: SourceFacts, target: TargetFacts) -> str:

@@ -154,8 +154,8 @@ class ReplicatedMigration:
     def _rounds_until_open(self, journal: Journal, replication: Replication) -> Journal:
         while True:
             replication.round(self.policy.copying())
-            if journal.phase != journals.SYNCED:
-                journal = journal.moved_to(journals.SYNCED)
+            if journal.phase != journals.SYNCED or journal.stopped_at:
+                journal = journal.moved_to(journals.SYNCED, stopped_at=0.0)
                 self.source.end.write_metadata("migration", journal.to_dict())
             if not self._wait(min(self.policy.sync_interval, self._until_open())):
                 return journal

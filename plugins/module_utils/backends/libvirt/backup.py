@@ -144,7 +144,12 @@ class SourceBackup:
                 continue
             with told(f"deleting checkpoint {name}"):
                 checkpoint = domain.checkpointLookupByName(name)
-                checkpoint.delete(0 if domain.isActive() else libvirt.VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY)
+                if domain.isActive():
+                    # A QEMU that was killed took bitmaps with it that it had not written yet.
+                    with contextlib.suppress(libvirt.libvirtError):
+                        checkpoint.delete(0)
+                        continue
+                checkpoint.delete(libvirt.VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY)
 
     def delete_scratch(self, disks: Sequence[DiskFacts]) -> None:
         """Take away the scratch files that a QEMU left which was killed."""

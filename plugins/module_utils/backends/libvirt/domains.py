@@ -49,6 +49,11 @@ class Domain:
         return metadata.read_owner(self.config)
 
     @property
+    def journal(self) -> dict[str, Any] | None:
+        """Of a migration, as it was written; None for none."""
+        return metadata.read(self.config, "migration")
+
+    @property
     def managed(self) -> bool:
         return metadata.read(self.config, "vm") is not None
 

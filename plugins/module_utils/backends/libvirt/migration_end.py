@@ -81,6 +81,7 @@ class MigrationEnd:
             migrated=name == "stopped" and reason == libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED,
             arrived=name == "paused" and reason not in incoming,
             busy=busy,
+            died=name == "crashed" or (name == "stopped" and reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED),
         )
 
     def xml(self, *, persistent: bool = False) -> str:

@@ -76,6 +76,16 @@ class Power:
             time.sleep(_POLL)
         return not _is_active(domain)
 
+    def wait_until_off(self, seconds: float) -> bool:
+        """Whether the VM is off within the time."""
+        domain = self._end.domain()
+        deadline = time.monotonic() + seconds
+        while _is_active(domain):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL)
+        return True
+
     def hold(self) -> None:
         """Start the VM paused, so that its disks can be read and nothing runs; nothing to do where it is held already."""
         domain = self._end.domain()
