@@ -58,3 +58,21 @@ def test_no_state_resumes_the_target_while_the_source_may_run():
                 assert target == "paused"
             if decision == ROLL_BACK:
                 assert target != "running", "a running copy would be destroyed"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "decision"),
+    [
+        ("stopped", "running", "settled"),
+        ("stopped", "paused", "commit"),
+        ("stopped", "stopped", "restart"),
+        ("stopped", "crashed", "restart"),
+        ("absent", "stopped", "restart"),
+        ("running", "running", "conflict"),
+        ("running", "stopped", "conflict"),
+        ("stopped", "absent", "conflict"),
+        ("unreachable", "stopped", "wait"),
+    ],
+)
+def test_once_the_target_resumed_its_copy_that_copy_counts(source, target, decision):
+    assert decide(Observed(source), Observed(target), resumed=True) == decision
