@@ -67,7 +67,7 @@ def test_rounds_copy_what_was_written_and_the_cutover_loses_nothing(guest):
 
     refusal = guest.lab.run(SOURCE, f"virsh start {guest.name} 2>&1", check=False)
     assert f"may not start at {SOURCE}: its owner is {TARGET} (epoch 2)" in refusal
-    xml = f"virsh dumpxml --inactive {guest.name} | sed '/<metadata>/,/<[/]metadata>/d' > /tmp/t-warm.xml"
+    xml = f"virsh dumpxml --inactive {guest.name} | sed '/<metadata/,/<[/]metadata>/d' > /tmp/t-warm.xml"
     refusal = guest.lab.run(SOURCE, f"{xml}; virsh create /tmp/t-warm.xml 2>&1; rm /tmp/t-warm.xml", check=False)
     assert "its owner is" in refusal, "old XML without metadata"
     other = "sed -i -e 's#<uuid>.*#<uuid>11111111-2222-4333-8444-555555555555</uuid>#' -e 's#<name>.*#<name>t-warm-x</name>#' /tmp/t-warm.xml"
