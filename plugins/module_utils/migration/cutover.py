@@ -108,6 +108,7 @@ class Cutover:
             self.source.power.hold()
         finally:
             self.source.registry.revoke(uuid)
+        self._must_be_held(journal)
         self.replication.round(self._in_time(), last=bool(self.replication.bulk.base))
         self.replication.begin_event("switch")
         self.define_target(journal)
@@ -128,14 +129,16 @@ class Cutover:
         how = self.how.copying
         return Copying(how.connections, how.bandwidth, how.stall_timeout, timeout)
 
+    def _must_be_held(self, journal: Journal) -> None:
+        """A person may have started or resumed it; what it wrote then is not at the target."""
+        if self.source.end.observe().state != "paused" or self.source.power.has_written():
+            raise MigrationFailed(f"the VM was let run at {journal.source} during its cutover", remedy="run it again")
+
     def _commit(self, journal: Journal) -> None:
         left = self.seconds_left()
         if left is not None and left <= 0:
             raise MigrationFailed("the window closed during the cutover", option="not_after", remedy="choose a longer window")
-        if self.source.power.has_written():
-            raise MigrationFailed(
-                f"VM {self.source.end.uuid} was let run at {journal.source} during its cutover", remedy="run it again"
-            )
+        self._must_be_held(journal)
         disks = [disk.path for disk in self.replication.disks]
         self.source.registry.claim(self.source.end.uuid, Owner(journal.target, journal.epoch), disks, resume=True)
 
@@ -190,11 +193,13 @@ class Cutover:
         self.replication.end_event()
         done = journal.moved_to(journals.COMPLETED, figures=figures)
         owner = Owner(journal.target, journal.epoch).to_dict()
-        for side in (self.target, self.source):
-            side.end.write_metadata("owner", owner)
-            side.end.write_metadata("migration", done.to_dict())
+        self.source.end.write_metadata("owner", owner)
+        self.target.end.write_metadata("owner", owner)
         self.target.end.set_autostart(journal.autostart)
         self.source.registry.unfence(self.source.end.uuid)
+        # Last, for a run that finds it completed does nothing more.
+        for side in (self.source, self.target):
+            side.end.write_metadata("migration", done.to_dict())
         return done
 
     def take_back(self, journal: Journal) -> None:

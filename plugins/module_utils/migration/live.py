@@ -232,10 +232,12 @@ class LiveMigration:
         self.target_side.registry.claim(self.target.uuid, owner, list(journal.volumes.values()), resume=True)
         for end in (self.target, self.source):
             end.write_metadata("owner", owner.to_dict())
-            end.write_metadata("migration", journal.to_dict())
         self.target.set_autostart(journal.autostart)
         self.source_side.registry.unfence(self.source.uuid)
         self.target_side.registry.revoke(self.target.uuid)
+        # Last, for a run that finds it completed does nothing more.
+        for end in (self.source, self.target):
+            end.write_metadata("migration", journal.to_dict())
         self._event("completed")
         self.store.save(self.bulk)
 

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import BackendError, MigrationBlocked, MigrationFailed
+from ...errors import MigrationBlocked, MigrationFailed
 from ...model import Owner
 from .connection import libvirt, one_line, told
 
@@ -64,20 +64,21 @@ class Registry:
             ) from error
 
     def entry(self, uuid: str) -> Entry | None:
-        """The entry of the highest epoch; BackendError when it cannot be read, which must not be taken for none."""
+        """The entry of the highest epoch that was filled; a claim that was never filled has won nothing, for nobody acted on it."""
         pool = self._pool()
-        epochs = self._epochs(pool, uuid)
-        if not epochs:
-            return None
-        name = f"{uuid}.{epochs[-1]}.json"
+        for epoch in reversed(self._epochs(pool, uuid)):
+            found = self._entry(pool, uuid, epoch)
+            if found is not None:
+                return found
+        return None
+
+    def _entry(self, pool: Any, uuid: str, epoch: int) -> Entry | None:
+        """None where whoever claimed the epoch died before it was written down."""
         try:
-            data = json.loads(self._read(pool, name))
+            data = json.loads(self._read(pool, f"{uuid}.{epoch}.json"))
             return Entry(uuid, Owner(str(data["hypervisor"]), int(data["epoch"])), tuple(data["disks"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise BackendError(
-                f"the entry {name} in the owner registry of {self._hypervisor} cannot be read",
-                remedy="run the migration again to complete it",
-            ) from error
+        except (ValueError, KeyError, TypeError):
+            return None
 
     def _epochs(self, pool: Any, uuid: str) -> list[int]:
         with told(f"reading the owner registry of {self._hypervisor}"):
@@ -92,7 +93,12 @@ class Registry:
         :raises MigrationFailed: another owner has that epoch, or there is a later one
         """
         pool = self._pool()
-        later = [epoch for epoch in self._epochs(pool, uuid) if epoch > owner.epoch]
+        later = []
+        for epoch in self._epochs(pool, uuid):
+            if epoch > owner.epoch and self._entry(pool, uuid, epoch) is not None:
+                later.append(epoch)
+            elif epoch > owner.epoch and resume:
+                self._delete(pool, f"{uuid}.{epoch}.json")
         if later:
             raise MigrationFailed(
                 f"the VM has epoch {later[-1]} at {self._hypervisor}, later than {owner.epoch}", remedy="look who owns it now"
