@@ -214,6 +214,8 @@ class Cutover:
             observed = self.source.end.observe()
         if observed.state == "paused" and journal.phase == journals.SWITCHING:
             self.source.power.release_held()
+        if journal.phase == journals.SWITCHING:
+            self.source.registry.drop_unfilled(self.source.end.uuid)
         self.source.registry.revoke(self.source.end.uuid)
         self.source.registry.unfence(self.source.end.uuid)
         if journal.running and (journal.phase == journals.SWITCHING or journal.stopped_at or observed.died):
@@ -264,8 +266,11 @@ class Cutover:
         self.take_back(journal.moved_to(journals.SWITCHING, epoch=owner.epoch + 1))
 
     def _finish_giving_back(self, journal: Journal) -> None:
-        """Where a run died between the two claims of giving back."""
-        entry = self.target.registry.entry(self.target.end.uuid)
-        if entry is not None and entry.owner == Owner(journal.source, journal.epoch + 1) and self.is_committed(journal):
-            self._take_over_again(journal, entry.owner)
+        """Where a run died after the target gave the VM away and before the journal says so."""
+        given = Owner(journal.source, journal.epoch + 1)
+        here = self.source.registry.entry(self.source.end.uuid)
+        there = self.target.registry.entry(self.target.end.uuid)
+        begun = there is not None and there.owner == given and self.is_committed(journal)
+        if begun or (here is not None and here.owner == given):
+            self._take_over_again(journal, given)
             raise MigrationFailed(f"the VM was given back to {journal.source} and runs there", remedy="migrate it again")

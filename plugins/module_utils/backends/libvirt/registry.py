@@ -128,6 +128,13 @@ class Registry:
                 remedy="only one migration of a VM at a time can win",
             )
 
+    def drop_unfilled(self, uuid: str) -> None:
+        """Take away claims that were never filled; only the migration that has the VM fenced may."""
+        pool = self._pool()
+        for epoch in self._epochs(pool, uuid):
+            if self._entry(pool, uuid, epoch) is None:
+                self._delete(pool, f"{uuid}.{epoch}.json")
+
     def fence(self, uuid: str, migration: str, target: str) -> None:
         """Have nobody start the VM here until the migration is over. MigrationFailed where another one has it fenced."""
         pool = self._pool()
