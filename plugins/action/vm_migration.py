@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Shows the progress of the module vm_migration, which works detached on the target hypervisor meanwhile."""
+"""Shows the progress of the module vm_migration, which works detached on the target hypervisor meanwhile, and writes its report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.virt8ra.federation.plugins.module_utils.errors import FederationError
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration.progress import picture
+from ansible_collections.virt8ra.federation.plugins.module_utils.migration.report.files import write_report
 
 display = Display()
 
@@ -33,6 +35,16 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         args = dict(self._task.args)
+        result = self._carried_out(args, task_vars)
+        folder = args.get("report_dir")
+        if folder and result.get("report") and not self._task.check_mode:
+            try:
+                result["report_files"] = write_report(result["report"], str(folder))
+            except FederationError as error:
+                display.warning(f"the report of the migration of VM {args.get('name')} was not written: {error}")
+        return result
+
+    def _carried_out(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         if self._task.async_val or self._task.check_mode or args.get("state", "completed") not in WATCHED:
             return self._execute_module(
                 module_name=MODULE, module_args=args, task_vars=task_vars, wrap_async=bool(self._task.async_val)

@@ -28,6 +28,8 @@ class FederationError(Exception):
         self.option = option
         self.value = value
         self.remedy = remedy
+        # What a module's result holds beside the message.
+        self.details: dict[str, Any] = {}
         super().__init__(self.sentence())
 
     def sentence(self) -> str:

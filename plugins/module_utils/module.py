@@ -60,7 +60,7 @@ class FederationModule:
         self._module.exit_json(**result)
 
     def fail(self, error: FederationError) -> None:
-        self._module.fail_json(msg=error.sentence(), error=error.to_dict())
+        self._module.fail_json(msg=error.sentence(), error=error.to_dict(), **error.details)
 
 
 def run_module(argument_spec: dict[str, Any], work: Callable[[FederationModule], dict[str, Any]], **limits: Any) -> None:

@@ -96,6 +96,7 @@ def migration_spec() -> Spec:
         "stall_timeout": {"type": "int", "default": 60},
         "timeout": {"type": "int", "default": 0},
         "progress_path": {"type": "path"},
+        "report_dir": {"type": "str"},
     }
 
 

@@ -146,6 +146,11 @@ options:
       - File on the target in which the module keeps its progress, as one line of JSON.
       - The action plugin of the same name sets it and shows what is written there.
     type: path
+  report_dir:
+    description:
+      - Folder on the controller in which the action plugin of the same name writes a report of the migration, as JSON and as a page to look at.
+      - Without it, and in check mode, nothing is written.
+    type: str
 extends_documentation_fragment:
   - virt8ra.federation.libvirt
   - virt8ra.federation.site
@@ -290,6 +295,10 @@ migration:
 report:
   description: The migration as data for a report, with its C(events), C(rounds), C(disks), C(figures), C(warnings) and C(takeovers).
   returned: when there is or was a migration between these two hypervisors
+  type: dict
+report_files:
+  description: Paths of the report on the controller, as C(json) and C(html).
+  returned: when O(report_dir) is given, and there is or was a migration
   type: dict
 """
 

@@ -85,7 +85,9 @@ class Case:
             path.write_text(yaml.safe_dump([{"name": "fault", "hosts": TARGET, "gather_facts": False, "tasks": [task]}]), "utf-8")
             argv = [command("ansible-playbook"), "-i", str(self.lab.inventory), str(path)]
             with (Path(folder) / "output").open("w+", encoding="utf-8") as output:
-                self.first = subprocess.Popen(argv, cwd=ROOT, env=environment(), stdout=output, stderr=output, text=True)
+                self.first = subprocess.Popen(
+                    argv, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output, text=True
+                )
                 self._reach_phase(Path(folder) / "output")
                 self.fault.strike(self)
                 try:
@@ -98,7 +100,7 @@ class Case:
     def _reach_phase(self, output: Path) -> None:
         words = f'"phase": "{self.plan.phase}"'
         wait = f"for _ in $(seq {_REACH_SECONDS * 50}); do grep -q '{words}' {self.progress} 2>/dev/null && exit 0; sleep 0.02; done; exit 1"
-        waiting = subprocess.Popen(self.lab.ssh(TARGET, wait))
+        waiting = subprocess.Popen(self.lab.ssh(TARGET, wait), stdin=subprocess.DEVNULL)
         while waiting.poll() is None and self.first.poll() is None:
             time.sleep(0.02)
         if waiting.poll() != 0:

@@ -63,7 +63,7 @@ class Lab:
     def run(self, host: str, shell_command: str, *, check: bool = True) -> str:
         """What the command printed on the host; CalledProcessError when it failed and ``check``."""
         argv = self.ssh(host, shell_command)
-        done = subprocess.run(argv, check=False, text=True, capture_output=True, timeout=TIMEOUT)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, check=False, text=True, capture_output=True, timeout=TIMEOUT)
         if check and done.returncode:
             raise AssertionError(f"on {host}: {shell_command}\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -112,6 +112,7 @@ class Lab:
             argv += ["-e", json.dumps(extra)]
         done = subprocess.run(
             argv,
+            stdin=subprocess.DEVNULL,
             cwd=ROOT,
             env=environment(ANSIBLE_STDOUT_CALLBACK="ansible.posix.json", ANSIBLE_DEPRECATION_WARNINGS="0"),
             text=True,
@@ -128,5 +129,14 @@ class Lab:
     def shown(self, path: Path | str, *arguments: str) -> str:
         """What a person sees of a playbook."""
         argv = [command("ansible-playbook"), "-i", str(self.inventory), str(ROOT / path), *arguments]
-        done = subprocess.run(argv, cwd=ROOT, env=environment(), text=True, capture_output=True, timeout=TIMEOUT, check=False)
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            cwd=ROOT,
+            env=environment(),
+            text=True,
+            capture_output=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
         return done.stdout + done.stderr

@@ -51,6 +51,16 @@ def test_the_demo_runs_and_runs_again(lab):
         ("migrate_vm", {"vm": "x", "source": "lab-es-1", "target": "nowhere"}, "target=nowhere"),
         ("deploy", {"at": "nowhere", "spec": {"name": "x"}}, "at=nowhere must be one of the hypervisors"),
         ("deploy", {"at": "lab-es-1"}, "spec the portable spec of"),
+        ("plan_migrations", {"vms": ["web-1"]}, "must be the file to write"),
+        ("plan_migrations", {"plan": "x.yml", "vms": ["nobody"]}, "vms: the inventory has no nobody among its vms"),
+        (
+            "plan_migrations",
+            {"plan": "x.yml", "vms": [], "to": "nowhere"},
+            "to: the inventory has no nowhere among its hypervisors",
+        ),
+        ("migrate_plan", {}, "plan: is required but not given"),
+        ("migrate_plan", {"plan": "/nonexistent/plan.yml"}, "is no plan: the file is missing or empty"),
+        ("evacuate", {"site": "nowhere"}, "site=nowhere must be a site with hypervisors (lab-es, lab-de)"),
     ],
 )
 def test_what_is_missing_is_told_in_a_sentence(lab, playbook, arguments, sentence):

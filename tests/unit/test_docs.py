@@ -125,6 +125,13 @@ def test_make_targets_exist(page):
     assert named <= targets
 
 
+def whole_playbook(name):
+    """With what it imports and includes beside it."""
+    text = (ROOT / "playbooks" / name).read_text(encoding="utf-8")
+    more = re.findall(r"(?:import_playbook|include_tasks): (\S+\.yml)", text)
+    return "\n".join([text, *(whole_playbook(other) for other in more)])
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_playbooks_know_the_variables_that_commands_give(page):
     commands = re.findall(r"ansible-playbook .*?(?:virt8ra\.federation\.|playbooks/)(\w+)(.*)", page.read_text(encoding="utf-8"))
@@ -135,7 +142,7 @@ def test_playbooks_know_the_variables_that_commands_give(page):
         for name in entry.get("options", {})
     }
     for playbook, rest in commands:
-        text = (ROOT / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8")
+        text = whole_playbook(f"{playbook}.yml")
         for name in set(re.findall(r"-e (\w+)=", rest)) - roles:
             assert re.search(rf"\b{name}\b", re.sub(r"#.*", "", text)), f"{playbook} has no variable {name}"
 
@@ -300,6 +307,7 @@ LAYERS = {
     "countries": 1,
     "crew": 1,
     "fields": 2,
+    "files": 2,
     "model": 3,
     "federation": 4,
     "selection": 4,

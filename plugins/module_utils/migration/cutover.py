@@ -191,6 +191,7 @@ class Cutover:
             "sign_of_life": life,
         }
         self.replication.end_event()
+        self.replication.store.save(self.replication.bulk)
         done = journal.moved_to(journals.COMPLETED, figures=figures)
         owner = Owner(journal.target, journal.epoch).to_dict()
         self.source.end.write_metadata("owner", owner)

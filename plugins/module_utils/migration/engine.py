@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -15,7 +16,7 @@ from ..backends.libvirt import volumes
 from ..backends.libvirt.measure import dirty_rates, link_rate
 from ..backends.libvirt.migration_end import MigrationEnd
 from ..backends.libvirt.migration_facts import find_uuid, source_facts, target_facts
-from ..errors import InputError, MigrationBlocked, MigrationFailed
+from ..errors import FederationError, InputError, MigrationBlocked, MigrationFailed
 from ..model import Hypervisor, Site
 from . import journal as journals
 from . import preflight
@@ -92,6 +93,8 @@ class Engine:
         self.target_host = target_host
         self.store = BulkStore(places.state, self.source.uuid)
         self.lock = MigrationLock(places.state, self.source.uuid, report, places.progress)
+        # What the target's record held before an abort or a release took it away.
+        self.told: Bulk | None = None
         sides = Side(self.source), Side(self.target)
         self.sides = sides
         self.live = LiveMigration(*sides, policy, self.store, report, begun)
@@ -135,12 +138,18 @@ class Engine:
         work = {"synced": self.sync, "completed": self.complete, "aborted": self.abort, "released": self.release}[state]
         if check:
             return self._told(state, work(check=True))
-        before = self.journal() if state == "aborted" else None
+        before = self.journal() if state in ("aborted", "released") else None
         if before is not None:
+            self.told = self.store.load(before.id)
+        if before is not None and state == "aborted":
             self._interrupt(before)
         with self.lock.held(0):
-            outcome = work(check=False)
-        if before is not None and before.phase in journals.UNDER_WAY and not outcome.changed:
+            try:
+                outcome = work(check=False)
+            except FederationError as error:
+                self._attach_report(state, error)
+                raise
+        if state == "aborted" and before is not None and before.phase in journals.UNDER_WAY and not outcome.changed:
             outcome = Outcome(True, before.moved_to(journals.ABORTED))
         return self._told(state, outcome)
 
@@ -163,9 +172,16 @@ class Engine:
             told["diff"] = self._difference(state)
         return told
 
+    def _attach_report(self, state: str, error: FederationError) -> None:
+        """To what failed, as far as both ends can still be read."""
+        with contextlib.suppress(FederationError):
+            journal = self.journal()
+            if journal is not None:
+                error.details["report"] = {**self._report(state, journal), "error": error.sentence()}
+
     def _report(self, state: str, journal: Journal) -> Result:
         """The migration as ``report.html`` shows it: the journal, and what the target's own record still holds."""
-        bulk = self.store.load(journal.id) or Bulk(journal.id, self.name, journal.source, journal.target)
+        bulk = self.store.load(journal.id) or self.told or Bulk(journal.id, self.name, journal.source, journal.target)
         source_site, target_site = self.request.source_site, self.request.target_site
         ended = bulk.events[-1]["ended"] if bulk.events else None
         return {

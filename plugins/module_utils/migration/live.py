@@ -185,16 +185,19 @@ class LiveMigration:
     def _resume(self) -> None:
         """The commit. It is on the target's disk before the copy runs: should this host go down now, this copy counts."""
         self.bulk.resumed = True
+        self._event("resume")
         self.store.save(self.bulk)
         self.target.resume()
-        self._event("resume")
+        self._event("settling")
         self.report("resume", {})
 
     def _event(self, phase: str) -> None:
-        now = time.time()
-        if self.bulk.events:
-            self.bulk.events[-1]["ended"] = now
-        self.bulk.events.append({"phase": phase, "began": now, "ended": None})
+        self._end_event()
+        self.bulk.events.append({"phase": phase, "began": time.time(), "ended": None})
+
+    def _end_event(self) -> None:
+        if self.bulk.events and self.bulk.events[-1]["ended"] is None:
+            self.bulk.events[-1]["ended"] = time.time()
 
     def _committed(self, journal: Journal, gap: float) -> Journal:
         total = time.monotonic() - self.begun
@@ -238,7 +241,7 @@ class LiveMigration:
         # Last, for a run that finds it completed does nothing more.
         for end in (self.source, self.target):
             end.write_metadata("migration", journal.to_dict())
-        self._event("completed")
+        self._end_event()
         self.store.save(self.bulk)
 
     def settle(self, journal: Journal) -> Journal | None:

@@ -1,0 +1,42 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files that people read and edit: read whole, written at once or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from .errors import InputError
+
+
+def read_text(path: str) -> str:
+    """Empty where there is no such file; InputError where it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read ({error})", option="path", value=path, remedy="give a file of UTF-8 text") from error
+
+
+def write_text(path: str, text: str) -> None:
+    """With its folders, readable for everyone; InputError where that cannot be."""
+    whole = Path(path)
+    try:
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(dir=whole.parent, prefix=f".{whole.name}-")
+    except OSError as error:
+        raise InputError(f"cannot be written ({error})", option="path", value=path, remedy="give another path") from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(partial).chmod(0o644)
+        Path(partial).replace(whole)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            Path(partial).unlink()
+        raise InputError(f"cannot be written ({error})", option="path", value=path, remedy="give another path") from error
