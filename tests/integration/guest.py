@@ -16,7 +16,7 @@ from .lab import ROOT, Lab
 SOURCE, TARGET = "lab-es-1", "lab-de-1"
 POOL = "/var/lib/libvirt/vms"
 IMAGE = "t-guest.img"
-LONGEST = 240.0
+LONGEST = 600.0
 
 
 @functools.cache

@@ -1,0 +1,68 @@
+#!/bin/sh
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Makes the disk image of a full Debian guest from Debian packages: cloud-init, SSH, the QEMU guest agent; BIOS and UEFI.
+# usage: build_debian.sh IMAGE SIZE_MIB SUITE MIRROR [PACKAGE...]
+# An empty MIRROR takes this machine's own package sources. Needs root, but no loop device. IMAGE appears only when it is whole.
+set -eu
+image=$1 size_mib=$2 suite=$3 mirror=$4
+shift 4
+boot_mib=128 label=federation-root
+
+work=$(mktemp -d "$image.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+packages=systemd-sysv,udev,dbus,linux-image-cloud-amd64,initramfs-tools,systemd-boot-efi,cloud-init,cloud-guest-utils,fdisk
+packages=$packages,e2fsprogs,openssh-server,qemu-guest-agent,iproute2,systemd-resolved,netbase,procps,sudo,ca-certificates
+for package in "$@"; do packages=$packages,$package; done
+
+cat >customize.sh <<'END'
+set -eu
+cd "$1"
+echo "LABEL=federation-root / ext4 errors=remount-ro 0 1" >etc/fstab
+printf '[Match]\nName=en* eth*\n[Network]\nDHCP=yes\n' >etc/systemd/network/80-dhcp.network
+printf 'datasource_list: [NoCloud, None]\nlocale: C.UTF-8\n' >etc/cloud/cloud.cfg.d/90-federation.cfg
+# Every guest makes its own.
+rm -f etc/ssh/ssh_host_*
+ln -sf ../run/systemd/resolve/stub-resolv.conf etc/resolv.conf
+chroot . systemctl --quiet enable systemd-networkd systemd-resolved serial-getty@ttyS0
+chroot . systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+    systemd-networkd-wait-online.service getty@tty1.service
+END
+# No fsync and no documentation: it is a small image for tests.
+mmdebstrap --quiet --mode=root --variant=minbase --aptopt='APT::Install-Recommends "false"' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    --include="$packages" --customize-hook="sh $work/customize.sh \"\$1\"" \
+    "$suite" "$work/root" ${mirror:+"$mirror"}
+
+parameters="root=LABEL=$label ro console=tty0 console=ttyS0 quiet"
+printf 'DEFAULT guest\nLABEL guest\n  KERNEL vmlinuz\n  INITRD initrd.img\n  APPEND %s\n' "$parameters" >syslinux.cfg
+printf 'title Debian\nlinux /vmlinuz\ninitrd /initrd.img\noptions %s\n' "$parameters" >guest.conf
+printf 'timeout 0\ndefault guest.conf\n' >loader.conf
+cp root/boot/vmlinuz-* vmlinuz
+cp root/boot/initrd.img-* initrd.img
+truncate -s "${boot_mib}M" boot
+# The hidden sectors are those before the partition: the BIOS counts from the disk's beginning.
+mkfs.vfat -n BOOT -h 2048 boot >/dev/null
+mmd -i boot ::EFI ::EFI/BOOT ::loader ::loader/entries
+mcopy -i boot vmlinuz initrd.img syslinux.cfg ::
+mcopy -i boot root/usr/lib/systemd/boot/efi/systemd-bootx64.efi ::EFI/BOOT/BOOTX64.EFI
+mcopy -i boot loader.conf ::loader/
+mcopy -i boot guest.conf ::loader/entries/
+syslinux --install boot
+
+root_mib=$((size_mib - boot_mib - 2))
+mke2fs -q -t ext4 -L "$label" -d root -E root_owner=0:0 root.img "${root_mib}M"
+truncate -s "${size_mib}M" disk
+sfdisk --quiet disk <<END
+label: dos
+start=2048, size=$((boot_mib * 2048)), type=ef, bootable
+start=$(((boot_mib + 1) * 2048)), size=$((root_mib * 2048)), type=83
+END
+dd status=none conv=notrunc if=/usr/lib/syslinux/mbr/mbr.bin of=disk bs=440 count=1
+dd status=none conv=notrunc,sparse if=boot of=disk bs=1M seek=1
+dd status=none conv=notrunc,sparse if=root.img of=disk bs=1M seek=$((boot_mib + 1))
+qemu-img convert -c -O qcow2 -o compat=1.1 disk whole.qcow2
+mv whole.qcow2 "$image"
