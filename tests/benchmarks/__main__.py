@@ -15,7 +15,7 @@ import sys
 
 from .bench import ROOT, Lab, Row
 
-BENCHMARKS = ("inventory", "migration")
+BENCHMARKS = ("inventory", "migration", "replication")
 
 
 def main(names: list[str]) -> int:

@@ -172,6 +172,18 @@ def test_a_vm_that_does_not_start_at_the_target_is_given_back(guest):
     arrived_whole(guest)
 
 
+def test_a_guest_that_does_not_live_at_the_target_is_given_back(guest):
+    # It runs on from its memory; nothing boots from such a disk.
+    wipe = 'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P 0 0 1M"'
+    assert not guest.lab.run(SOURCE, f"virsh qemu-monitor-command --hmp {guest.name} '{wipe}'").strip()
+    result = guest.migrate(mode="warm", life_timeout=8)
+    assert result.get("failed"), result
+    assert "gave no sign of life within 8 s" in result["msg"]
+    assert "given back to lab-es-1" in result["msg"]
+    assert ends(guest) == ("running", "")
+    assert result["report"]["error"] == result["msg"], "a failed migration has its report too"
+
+
 def test_a_broken_checkpoint_means_a_full_copy_and_says_so(guest):
     guest.migrate(mode="warm", state="synced")
     guest.lab.run(SOURCE, f"virsh checkpoint-delete {guest.name} $(virsh checkpoint-list {guest.name} --name | head -1)")

@@ -24,6 +24,7 @@ ALLOCATION = "base:allocation"
 _ZERO = 2
 _DIRTY = 1
 _CONNECT_SECONDS = 20.0
+PART = 256 * 1024  # what stays in a processor's cache on its way; many are under way at once
 _STATUS_BYTES = 2**31  # the protocol counts a request's length in 32 bits
 # A link that is cut is noticed within about 15 s, whether we wait for an answer or for an acknowledgement.
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 5), (socket.TCP_USER_TIMEOUT, 15000))
@@ -46,6 +47,7 @@ class Connection:
     def __init__(self, handle: Any, what: str) -> None:
         self._handle = handle
         self._what = what
+        self._writes: list[int] = []
 
     @property
     def size(self) -> int:
@@ -53,14 +55,36 @@ class Connection:
         with told(f"reading the size of {self._what}"):
             return int(self._handle.get_size())
 
-    def read(self, offset: int, length: int) -> bytearray:
+    def parts(self, offset: int, view: memoryview) -> Iterator[memoryview]:
+        """Ask at once for all that fills ``view`` from ``offset`` on, and give each part as soon as it is there, in their order."""
         with told(f"reading {self._what} at {offset}"):
-            data: bytearray = self._handle.pread(length, offset)
-            return data
+            asked = [(self._handle.aio_pread(part, offset + at), part) for at, part in _parted(view)]
+        return self._as_they_come(asked)
 
-    def write(self, offset: int, data: bytearray) -> None:
+    def _as_they_come(self, asked: list[tuple[int, memoryview]]) -> Iterator[memoryview]:
+        for cookie, part in asked:
+            with told(f"reading {self._what}"):
+                self._wait(cookie)
+            yield part
+
+    def write(self, offset: int, view: memoryview) -> None:
+        """Begin to write; ``view`` must stay as it is until ``settle``."""
         with told(f"writing {self._what} at {offset}"):
-            self._handle.pwrite(data, offset)
+            self._writes += [self._handle.aio_pwrite(part, offset + at) for at, part in _parted(view)]
+            self._handle.poll(0)
+
+    def settle(self) -> None:
+        """Return when all that was begun is written, though not yet on the disk."""
+        with told(f"writing {self._what}"):
+            while self._writes:
+                self._wait(self._writes.pop(0))
+
+    def _wait(self, cookie: int, *, promptly: bool = False) -> None:
+        """:param promptly: acknowledge at once what comes in: the other side waits for that before it sends the rest of an answer"""
+        while not self._handle.aio_command_completed(cookie):
+            if promptly:
+                _acknowledge(self._handle)
+            self._handle.poll(500)
 
     def zero(self, offset: int, length: int) -> None:
         """Zeroes without sending any; holes where the format has them."""
@@ -97,7 +121,7 @@ class Connection:
         at, size = 0, self.size
         with told(f"reading the extents of {self._what}"):
             while at < size:
-                self._handle.block_status(min(_STATUS_BYTES, size - at), at, take)
+                self._wait(self._handle.aio_block_status(min(_STATUS_BYTES, size - at), at, take), promptly=True)
                 if not found or found[-1][0] + found[-1][1] <= at:
                     raise BackendError(f"{self._what} tells no extents at {at}")
                 at = found[-1][0] + found[-1][1]
@@ -113,6 +137,17 @@ class Connection:
     def close(self) -> None:
         with contextlib.suppress(FAULT):
             self._handle.shutdown()
+
+
+def _parted(view: memoryview) -> Iterator[tuple[int, memoryview]]:
+    for at in range(0, len(view), PART):
+        yield at, view[at : at + PART]
+
+
+def _acknowledge(handle: Any) -> None:
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(handle.aio_get_fd())) as peer:
+        if peer.family != socket.AF_UNIX:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 def _handle(*, contexts: tuple[str, ...] = ()) -> Any:
@@ -139,6 +174,7 @@ def open_export(address: str, port: int, export: str, *, bitmap: str = "", pki: 
         while handle.aio_is_connecting():
             if time.monotonic() > deadline:
                 raise BackendError(f"{what} brought no answer within {_CONNECT_SECONDS:g} s", remedy="check the link to the source")
+            _acknowledge(handle)
             handle.poll(500)
         peer = socket.socket(fileno=os.dup(handle.aio_get_fd()))
         with peer:

@@ -19,19 +19,19 @@ from typing import Any, Callable, Protocol
 
 from ..errors import BackendError, FederationError, MigrationFailed
 from .bulk import ZEROES, Copied
-from .extents import Range, pieces
+from .extents import Range, merged, pieces
 
 PIECE = 2 * 2**20
 ZERO_PIECE = 2**30
 _LOOK = 0.25
 _KEEP = 2.0  # seconds between two looks at what is safely on the disk
-_ZERO_BYTES = bytes(PIECE)
+_ZERO_BYTES = memoryview(bytes(PIECE))
 
 
 class Reader(Protocol):
-    """A connection to the source's disk."""
+    """A connection to the source's disk. ``parts`` asks for all of them at once, and gives them in their order."""
 
-    def read(self, offset: int, length: int) -> bytearray: ...
+    def parts(self, offset: int, view: memoryview) -> Iterator[memoryview]: ...
 
     def cut(self) -> None: ...
 
@@ -39,11 +39,13 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """A connection to the target's volume."""
+    """A connection to the target's volume. ``settle`` returns when all that ``write`` began is written."""
 
-    def read(self, offset: int, length: int) -> bytearray: ...
+    def parts(self, offset: int, view: memoryview) -> Iterator[memoryview]: ...
 
-    def write(self, offset: int, data: bytearray) -> None: ...
+    def write(self, offset: int, view: memoryview) -> None: ...
+
+    def settle(self) -> None: ...
 
     def zero(self, offset: int, length: int) -> None: ...
 
@@ -217,39 +219,27 @@ class Copier:
         }
 
     def _worker(self) -> None:
-        readers: dict[str, Reader] = {}
-        writers: dict[str, Writer] = {}
+        """One piece is asked for while the one before it comes and the one before that is written: nobody waits for anybody."""
+        lane = _Lane(self._jobs, self._opened)
         try:
             while not self._ended.is_set():
-                with self._lock:
-                    item = next(self._work, None)
-                if item is None:
+                while lane.has_room() and (item := self._next()) is not None:
+                    name, offset, length, is_data = item
+                    if is_data:
+                        self._throttle.take(length)
+                        lane.ask(name, offset, length)
+                    else:
+                        self._note(lane.zero(name, offset, length), sent=0)
+                if lane.is_empty():
                     return
-                self._copy(*item, readers, writers)
+                for one in lane.move_on():
+                    self._note(one, sent=one.length)
         except Exception as error:
             self._errors.append(error)
 
-    def _copy(
-        self, name: str, offset: int, length: int, is_data: bool, readers: dict[str, Reader], writers: dict[str, Writer]
-    ) -> None:
-        job = self._jobs[name]
-        if name not in writers:
-            writers[name] = self._opened(job.open_writer)
-        if not is_data:
-            writers[name].zero(offset, length)
-            self._note(Copied(name, offset, length, ZEROES), sent=0)
-            return
-        if name not in readers:
-            readers[name] = self._opened(job.open_reader)
-        self._throttle.take(length)
-        data = readers[name].read(offset, length)
-        if data == _ZERO_BYTES[:length]:
-            writers[name].zero(offset, length)
-            digest = ZEROES
-        else:
-            digest = hashlib.sha256(data).hexdigest()
-            writers[name].write(offset, data)
-        self._note(Copied(name, offset, length, digest), sent=length)
+    def _next(self) -> tuple[str, int, int, bool] | None:
+        with self._lock:
+            return next(self._work, None)
 
     def _note(self, one: Copied, *, sent: int) -> None:
         self._copied.append(one)
@@ -264,6 +254,71 @@ class Copier:
         with self._lock:
             self._open.append(connection)
         return connection
+
+
+class _Lane:
+    """What one worker has under way, in three buffers: two pieces that are read and one that is written.
+
+    :param opened: opens a connection, so that it can be cut
+    """
+
+    def __init__(self, jobs: Mapping[str, DiskJob], opened: Callable[[Callable[[], Any]], Any]) -> None:
+        self._jobs = jobs
+        self._opened = opened
+        self._readers: dict[str, Reader] = {}
+        self._writers: dict[str, Writer] = {}
+        self._free = [memoryview(bytearray(PIECE)) for _number in range(3)]
+        self._asked: deque[tuple[str, int, memoryview, Iterator[memoryview]]] = deque()
+        self._writing: tuple[Copied, memoryview] | None = None
+
+    def has_room(self) -> bool:
+        return len(self._asked) < 2
+
+    def is_empty(self) -> bool:
+        return not self._asked and self._writing is None
+
+    def ask(self, name: str, offset: int, length: int) -> None:
+        if name not in self._readers:
+            self._readers[name] = self._opened(self._jobs[name].open_reader)
+        buffer = self._free.pop()
+        self._asked.append((name, offset, buffer, self._readers[name].parts(offset, buffer[:length])))
+
+    def zero(self, name: str, offset: int, length: int) -> Copied:
+        self._writer(name).zero(offset, length)
+        return Copied(name, offset, length, ZEROES)
+
+    def _writer(self, name: str) -> Writer:
+        if name not in self._writers:
+            self._writers[name] = self._opened(self._jobs[name].open_writer)
+        return self._writers[name]
+
+    def move_on(self) -> Iterator[Copied]:
+        """Write the piece that was asked for first; gives the one before it, which is written then."""
+        if self._writing is not None:
+            one, buffer = self._writing
+            self._writers[one.disk].settle()
+            self._writing = None
+            self._free.append(buffer)
+            yield one
+        if self._asked:
+            name, offset, buffer, parts = self._asked.popleft()
+            length, digest = _written(parts, self._writer(name), offset)
+            self._writing = Copied(name, offset, length, digest), buffer
+
+
+def _written(parts: Iterator[memoryview], writer: Writer, offset: int) -> tuple[int, str]:
+    """Length and digest of a piece whose writing has begun; parts that are zero become holes, and all of them together are ZEROES."""
+    digest, at, zeroes = hashlib.sha256(), offset, []
+    for part in parts:
+        digest.update(part)
+        if part == _ZERO_BYTES[: len(part)]:
+            zeroes.append((at, len(part)))
+        else:
+            writer.write(at, part)
+        at += len(part)
+    for start, length in merged(zeroes):
+        writer.zero(start, length)
+    return at - offset, ZEROES if merged(zeroes) == [(offset, at - offset)] else digest.hexdigest()
 
 
 def _interleaved(jobs: Sequence[DiskJob]) -> Iterator[tuple[str, int, int, bool]]:

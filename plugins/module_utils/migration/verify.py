@@ -15,7 +15,7 @@ from .copying import PIECE, Writer
 from .extents import Range, common, merged, pieces
 
 _LOOK = 0.25
-_ZERO_BYTES = bytes(PIECE)
+_ZERO_BYTES = memoryview(bytes(PIECE))
 _AT_ONCE = 4096
 
 
@@ -61,6 +61,7 @@ class Verifier:
 
     def _work(self, queue: Iterator[Copied]) -> None:
         writers: dict[str, Writer] = {}
+        buffer = memoryview(bytearray(PIECE))
         try:
             while not self._errors:
                 with self._lock:
@@ -69,15 +70,19 @@ class Verifier:
                     return
                 if one.disk not in writers:
                     writers[one.disk] = self._open_writers[one.disk]()
-                self._compare(one, writers[one.disk].read(one.offset, one.length))
+                self._compare(one, writers[one.disk].parts(one.offset, buffer[: one.length]))
         except Exception as error:
             self._errors.append(error)
         finally:
             for writer in writers.values():
                 writer.close()
 
-    def _compare(self, one: Copied, data: bytearray) -> None:
-        same = data == _ZERO_BYTES[: one.length] if one.digest == ZEROES else hashlib.sha256(data).hexdigest() == one.digest
+    def _compare(self, one: Copied, parts: Iterator[memoryview]) -> None:
+        digest, empty = hashlib.sha256(), True
+        for part in parts:
+            digest.update(part)
+            empty = empty and part == _ZERO_BYTES[: len(part)]
+        same = empty if one.digest == ZEROES else digest.hexdigest() == one.digest
         with self._lock:
             self.verified_bytes[one.disk] += one.length
             self.extents[one.disk] += 1

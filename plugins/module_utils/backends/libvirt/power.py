@@ -125,8 +125,8 @@ class Power:
         domain = self._end.domain()
         for target in self._root().findall("devices/interface/target"):
             with contextlib.suppress(libvirt.libvirtError):
-                # libvirt counts from the host's side: what it receives is what the guest sent.
-                if domain.interfaceStats(target.get("dev"))[1] > 0:
+                # libvirt turns a tap's counters round: they are the guest's. The sixth are the packets that it sent.
+                if domain.interfaceStats(target.get("dev"))[5] > 0:
                     return "the guest sent a packet"
         return ""
 

@@ -15,6 +15,8 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.migration.bulk 
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration.copying import PIECE, Copier, Copying, DiskJob
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration.verify import Verifier
 
+PART = 2**18
+
 
 class Memory:
     """Both a source and a target; ``log`` tells in which order things were done."""
@@ -26,18 +28,24 @@ class Memory:
         self.hangs = hangs
         self.released = threading.Event()
 
-    def read(self, offset, length):
+    def parts(self, offset, view):
+        length = len(view)
         if self.hangs:
             self.released.wait(30)
             raise BackendError("cut")
         if offset <= self.fails_at < offset + length:
             raise BackendError("the link is gone")
         self.log.append(("read", offset))
-        return self.content[offset : offset + length]
+        view[:] = self.content[offset : offset + length]
+        for at in range(0, length, PART):
+            yield view[at : at + PART]
 
     def write(self, offset, data):
         self.log.append(("write", offset))
         self.content[offset : offset + len(data)] = data
+
+    def settle(self):
+        pass
 
     def zero(self, offset, length):
         self.log.append(("zero", offset))
