@@ -141,7 +141,7 @@ def _rounds(report: Report) -> str:
     rows = []
     for entry in rounds:
         sent, dirty = whole(entry, "bytes"), whole(entry, "dirty_bytes")
-        bar = (
+        meter = (
             f'<span class="meter" style="width:{100 * sent / most:.1f}%"></span>'
             f'<span class="meter dirty" style="width:{100 * dirty / most:.1f}%"></span>'
         )
@@ -149,7 +149,7 @@ def _rounds(report: Report) -> str:
         speed = number(entry, "bytes_per_second")
         rows.append(
             _cells(f"#{whole(entry, 'round')}", escape(kind))
-            + f'<td class="barcell">{bar}</td>'
+            + f'<td class="barcell">{meter}</td>'
             + _cells(
                 f"#{show_size(sent)}",
                 f"#{show_size(dirty)}",
