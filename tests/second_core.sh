@@ -20,7 +20,7 @@ if ! [ -e $venv/.ready ]; then
     $venv/bin/pip install --quiet 'ansible-core>=2.21,<2.22' 'libvirt-python>=9.0' jmespath 'pytest>=8' 'hypothesis>=6.100'
     touch $venv/.ready
 fi
-$venv/bin/ansible --version | head -1
+$venv/bin/ansible --version | sed -n 1p
 # The collections that tests call come from the first environment; ansible-core alone has none.
 ANSIBLE_COLLECTIONS_PATH=$(pwd)/build/collections:$(echo "$(pwd)"/build/venv/lib/python3.*/site-packages) \
     PATH=$(pwd)/$venv/bin:$PATH $venv/bin/pytest -q -p no:cacheprovider tests/unit tests/integration/test_inventory.py

@@ -28,7 +28,7 @@ options:
       - V(synced) copies the disks of a running VM, or what it wrote since the last time; the VM runs on at the source.
       - V(completed) has the VM at the target, running if it ran.
       - V(aborted) takes an unfinished migration back; the VM runs on at the source.
-      - V(released) deletes the source's copy and its volumes, after a completed migration.
+      - V(released) deletes the source's copy and its volumes, after a completed migration, and leaves a receipt of that.
     type: str
     choices: [planned, synced, completed, aborted, released]
     default: completed
@@ -292,6 +292,11 @@ migration:
     sign_of_life:
       description: What the guest did at the target by which it was seen to live.
       type: str
+    receipt:
+      description:
+        - After the release, what was erased at the source, with C(hypervisor), C(site), C(country), C(volumes), C(erased) (ISO 8601, UTC) and C(how).
+        - It is kept in the VM's journal, and at the target in the folder C(receipts) of O(state_path).
+      type: dict
 report:
   description: The migration as data for a report, with its C(events), C(rounds), C(disks), C(figures), C(warnings) and C(takeovers).
   returned: when there is or was a migration between these two hypervisors

@@ -130,7 +130,11 @@ class Guest:
     def remove(self) -> None:
         """Everything of it at both hosts, by its own name."""
         found = [self.lab.run(host, f"virsh domuuid {self.name} 2>/dev/null", check=False).strip() for host in (SOURCE, TARGET)]
-        records = " ".join(f"/var/lib/virt8ra/owners/{uuid}.* /var/lib/virt8ra/migrations/{uuid}*" for uuid in found if uuid)
+        records = " ".join(
+            f"/var/lib/virt8ra/owners/{uuid}.* /var/lib/virt8ra/migrations/{uuid}* /var/lib/virt8ra/receipts/{uuid}.*"
+            for uuid in found
+            if uuid
+        )
         flags = "--managed-save --snapshots-metadata --checkpoints-metadata --nvram"
         for host in (SOURCE, TARGET):
             self.lab.run(

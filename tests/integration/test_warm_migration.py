@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import datetime, timedelta, timezone
 
@@ -77,7 +78,17 @@ def test_rounds_copy_what_was_written_and_the_cutover_loses_nothing(guest):
     guest.lab.run(TARGET, "systemctl restart libvirtd && virsh list >/dev/null")
     assert ends(guest) == ("shut off", "running"), "autostart is refused, and a VM that runs is not touched"
 
-    assert guest.migrate(state="released")["migration"]["phase"] == "released"
+    released = guest.migrate(state="released")["migration"]
+    assert released["phase"] == "released"
+    receipt = released["receipt"]
+    assert (receipt["hypervisor"], receipt["country"], receipt["volumes"]) == (
+        SOURCE,
+        "ES",
+        [f"/var/lib/libvirt/vms/{guest.name}-vda.qcow2"],
+    )
+    kept = json.loads(guest.lab.run(TARGET, f"cat /var/lib/virt8ra/receipts/{receipt['uuid']}.{released['id']}.json"))
+    assert kept == receipt
+    assert guest.volumes(SOURCE) == []
     assert ends(guest) == ("", "running")
     assert guest.volumes(SOURCE) == []
 

@@ -28,6 +28,7 @@ from .live import LiveMigration
 from .lock import MigrationLock
 from .plan import Plan, Request
 from .policy import Policy
+from .receipt import Receipt, receipt
 from .replicated import ReplicatedMigration
 from .window import Window
 
@@ -83,6 +84,7 @@ class Engine:
             )
         begun = time.monotonic()
         self.name = name
+        self.places = places
         self.request = request
         self.policy = policy
         target_host = hypervisor_of(request.target_site, request.target, "hypervisor")
@@ -342,7 +344,8 @@ class Engine:
             )
         released = journal.moved_to(journals.RELEASED)
         if not check:
-            self._erase(journal)
+            erased = self._erase(journal)
+            released = journal.moved_to(journals.RELEASED, figures={**journal.figures, "receipt": erased.to_dict()})
             self.target.write_metadata("migration", released.to_dict())
             self.store.remove()
         return Outcome(True, released)
@@ -350,9 +353,15 @@ class Engine:
     def _seen_to_work(self, journal: Journal) -> bool:
         return not journal.running or self.live.verified()
 
-    def _erase(self, journal: Journal) -> None:
-        disks = self._facts().disks
+    def _erase(self, journal: Journal) -> Receipt:
+        disks = [str(disk["source_path"]) for disk in journal.disks.values()]
+        # The volumes first: a run that dies in between finds the VM's definition there still, and goes on.
+        for path in disks:
+            volumes.erase_volume(self.source.connection, path)
         self.source.remove()
-        for disk in disks:
-            volumes.delete_volume(self.source.connection, disk.path)
         self.sides[0].registry.let_disks_go(self.source.uuid)
+        site = self.request.source_site
+        place = {"hypervisor": journal.source, "site": site.name, "country": site.country}
+        erased = receipt(self.name, self.source.uuid, journal.id, place, disks)
+        erased.keep(self.places.state)
+        return erased

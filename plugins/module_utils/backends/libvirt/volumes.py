@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...errors import BackendError
+from ...errors import BackendError, NotFoundError
 from .connection import libvirt, told
 
 # Pools whose volumes are files, and pools whose volumes are block devices of the exact size.
@@ -139,6 +139,21 @@ def delete_volume(conn: Any, path: str) -> None:
         raise
     with told(f"deleting the volume {path}"):
         volume.delete()
+
+
+def erase_volume(conn: Any, path: str) -> None:
+    """Delete the volume at a path and see that it is gone; BackendError when it is not."""
+    try:
+        pool = pool_of(conn, path)
+    except NotFoundError:
+        return
+    delete_volume(conn, path)
+    refresh(pool)
+    try:
+        conn.storageVolLookupByPath(path)
+    except libvirt.libvirtError:
+        return
+    raise BackendError(f"the volume {path} is still there after it was deleted", remedy="look at its pool and release again")
 
 
 def _whole_kib(size: int) -> int:

@@ -192,17 +192,21 @@ def _checks(report: Report) -> str:
         if figures.get("sign_of_life"):
             checks.append((True, f"Sign of life at the target: {plain(figures['sign_of_life'])}"))
         checks.append((True, f"The owner is {plain(report.get('target'))}, epoch {plain(report.get('epoch'))}"))
-        kept = (
-            "The source's copy was deleted"
-            if phase == "released"
-            else "The source's copy is kept, and may not start, until it is released"
-        )
-        checks.append((None, kept))
+        checks.append((None, _copy_left(phase, mapping(figures, "receipt"))))
     elif phase:
         checks.append((None, f"The owner is {plain(report.get('source'))}; no other copy may start"))
     marks = {True: ("good", "✓"), False: ("bad", "✗"), None: ("soft", "•")}
     items = "".join(f'<li><span class="mark {marks[good][0]}">{marks[good][1]}</span>{escape(text)}</li>' for good, text in checks)
     return _section("Checks", f'<ul class="checks">{items}</ul>') if items else ""
+
+
+def _copy_left(phase: Any, receipt: Report) -> str:
+    if phase != "released":
+        return "The source's copy is kept, and may not start, until it is released"
+    if not receipt:
+        return "The source's copy was deleted"
+    volumes = ", ".join(plain(path) for path in receipt.get("volumes") or ())
+    return f"The source's copy was deleted at {written(receipt.get('erased'))}: {volumes}"
 
 
 def _foot(report: Report) -> str:

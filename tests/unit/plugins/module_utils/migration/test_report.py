@@ -104,6 +104,12 @@ def test_the_page_has_the_numbers_and_the_picture():
     assert picture.tag.endswith("svg") and "The guest was down for 5.0 s" in picture.findtext("{*}desc")
 
 
+def test_the_page_tells_what_was_erased():
+    receipt = {"erased": "2026-11-25T08:00:00+00:00", "volumes": ["/vms/web-old"], "hypervisor": "es-1"}
+    page = html({**WARM, "phase": "released", "figures": {**WARM["figures"], "receipt": receipt}})
+    assert "deleted at 2026-11-25 08:00:00 UTC: /vms/web-old" in page
+
+
 def test_the_same_report_gives_the_same_bytes():
     assert html(WARM) == html(copy.deepcopy(WARM))
 
