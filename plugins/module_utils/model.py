@@ -350,4 +350,5 @@ class Observed:
     died: bool = False
 
     def __str__(self) -> str:
-        return f"{self.state} (migrated)" if self.migrated else self.state
+        notes = [word for word, holds in (("migrated", self.migrated), ("a job is active", self.busy)) if holds]
+        return f"{self.state} ({', '.join(notes)})" if notes else self.state

@@ -22,7 +22,7 @@ from .matrix import ABORT, AGAIN, Plan
 
 NAME = "t-fault"
 _REACH_SECONDS = 120
-_HANG_SECONDS = 90
+_HANG_SECONDS = 45
 _LONGEST = 300
 # Copies are slowed down so that a fault meets them at work.
 _OPTIONS: dict[str, dict[str, Any]] = {

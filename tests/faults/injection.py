@@ -72,6 +72,18 @@ def heal_link(case: Case) -> None:
         )
 
 
+def lose_in_mid_answer(case: Case) -> None:
+    """The target goes while the source waits for its answer, with nothing left to send that TCP could try again."""
+    streams = "ss -Htn state established '( dport >= :49152 and dport <= :49215 )'"
+    case.guest.wait(lambda: case.lab.run(SOURCE, streams).count("\n") == 2, "the streams of disk and memory")
+    case.lab.run(TARGET, f"pkill -STOP -f '[g]uest={case.guest.name},'")
+    before = case.guest.acknowledged(SOURCE)
+    # What the guest writes now is sent to the disk's stream, acknowledged by the kernel there, and never answered.
+    case.guest.wait(lambda: case.guest.acknowledged(SOURCE) > before + 20, "writes under way")
+    cut_link(case)
+    ignore(case.lab.run(TARGET, f"pkill -KILL -f '[g]uest={case.guest.name},'", check=False))
+
+
 def make_small_pool(case: Case) -> None:
     """A pool of its own, big enough for the VM and small enough to be filled."""
     empty_small_pool(case)
@@ -123,6 +135,7 @@ FAULTS = {
         Fault("kill the source's QEMU", kill_qemu(SOURCE)),
         Fault("kill the target's QEMU", kill_qemu(TARGET)),
         Fault("cut the link", cut_link, heal_link),
+        Fault("lose it in mid-answer", lose_in_mid_answer, heal_link),
         Fault("drop 2 % of the packets", drop_packets, heal_link),
         Fault("fill the target's disk", fill_disk, empty_disk, make_small_pool),
         Fault("restart the target host", restart_host, wait_for_host),

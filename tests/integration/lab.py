@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,12 @@ def command(name: str) -> str:
 def environment(**more: str) -> dict[str, str]:
     """As a person has it, without colours; ``more`` on top."""
     return {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "PYTHONUNBUFFERED": "1", **more}
+
+
+def faulty(shown: str) -> list[str]:
+    """The lines of a play's recap that tell a failure, or all of what was shown where it has no recap."""
+    recap = re.findall(r"^\S+ +: ok=.*$", shown, re.MULTILINE)
+    return [line for line in recap if not re.search(r"unreachable=0 +failed=0 ", line)] if recap else [shown]
 
 
 class Lab:

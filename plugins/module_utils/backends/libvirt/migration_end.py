@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from typing import Any, Callable
@@ -161,7 +162,8 @@ class MigrationEnd:
         return {} if statistics.get("type", 0) == libvirt.VIR_DOMAIN_JOB_NONE else statistics
 
     def abort_job(self) -> None:
-        with told(f"aborting the job of VM {self.uuid} at {self.hypervisor}"):
+        """Ask the job to end. Silent where it has ended, or has hold of the domain: what came of it is read afterwards."""
+        with contextlib.suppress(libvirt.libvirtError):
             self.domain().abortJob()
 
     def resume(self) -> None:
@@ -204,6 +206,9 @@ def _has_job(domain: Any) -> bool:
     try:
         return bool(domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
     except libvirt.libvirtError as error:
+        # A job that has hold of the domain lets nobody ask.
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_TIMEOUT:
+            return True
         # Asked of the receiving end of a migration: the job is the sender's.
         if error.get_error_code() in (libvirt.VIR_ERR_OPERATION_UNSUPPORTED, libvirt.VIR_ERR_OPERATION_INVALID):
             return False
