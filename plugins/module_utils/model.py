@@ -340,7 +340,7 @@ class Observed:
 
     ``migrated``: libvirt gives migration as the reason of the stop. ``died``: nobody stopped it, its QEMU died.
     ``arrived``: paused, and no longer because of an incoming migration, so that all of its memory is there. ``busy``: a job
-    is active on the domain.
+    is active on the domain. ``stuck``: that job has hold of the domain, which answers nothing else meanwhile.
     """
 
     state: str
@@ -348,6 +348,7 @@ class Observed:
     arrived: bool = False
     busy: bool = False
     died: bool = False
+    stuck: bool = False
 
     def __str__(self) -> str:
         notes = [word for word, holds in (("migrated", self.migrated), ("a job is active", self.busy)) if holds]

@@ -110,7 +110,10 @@ options:
     type: int
     default: 120
   force_off:
-    description: Cut the guest's power when it does not shut down in time. Otherwise the cutover is taken back.
+    description:
+      - Cut the guest's power when it does not shut down in time. Otherwise the cutover is taken back.
+      - Cut it also where a live migration left the source's QEMU waiting for a target that is gone, so that the guest stands still for good, and
+        start it there anew. Otherwise that is told, and left to a person.
     type: bool
     default: false
   life_timeout:

@@ -26,7 +26,8 @@ _HANG_SECONDS = 45
 _LONGEST = 300
 # Copies are slowed down so that a fault meets them at work.
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "live": {"bandwidth": 24, "timeout": 120},
+    # QEMU never comes back where its target dies while it opens the disk's stream.
+    "live": {"bandwidth": 24, "timeout": 120, "force_off": True},
     "warm": {"bandwidth": 12, "stall_timeout": 20},
     "cold": {"bandwidth": 12, "stall_timeout": 20},
 }
@@ -164,7 +165,7 @@ class Case:
                 "job": f"virsh backup-dumpxml {NAME} 2>/dev/null",
                 "server": f"pgrep -af '[q]emu-nbd.*{NAME}'",
                 "locks": f"find /var/lib/virt8ra/migrations -name '{self.uuid}*'",
-                "fences": f"ls /var/lib/virt8ra/owners | grep {self.uuid} | grep -E 'fence|permit'",
+                "fences": f"ls /var/lib/virt8ra/owners | grep {self.uuid} | grep -E 'fence|permit|aside'",
                 "bitmaps": f"qemu-img info -U {self._volume(host)} 2>/dev/null | grep virt8ra" if host == end else "true",
                 "pools": "virsh pool-list --all --name | grep virt8ra-files",
             }

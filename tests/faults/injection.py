@@ -84,6 +84,12 @@ def lose_in_mid_answer(case: Case) -> None:
     ignore(case.lab.run(TARGET, f"pkill -KILL -f '[g]uest={case.guest.name},'", check=False))
 
 
+def freeze_source(case: Case) -> None:
+    """The source's QEMU hears nobody any more, as when it waits for a stream to a target that died."""
+    case.lab.run(SOURCE, f"pkill -STOP -f '[g]uest={case.guest.name},'")
+    kill_qemu(TARGET)(case)
+
+
 def make_small_pool(case: Case) -> None:
     """A pool of its own, big enough for the VM and small enough to be filled."""
     empty_small_pool(case)
@@ -134,6 +140,7 @@ FAULTS = {
         Fault("kill the target's libvirtd", kill_daemon(TARGET)),
         Fault("kill the source's QEMU", kill_qemu(SOURCE)),
         Fault("kill the target's QEMU", kill_qemu(TARGET)),
+        Fault("freeze the source's QEMU", freeze_source),
         Fault("cut the link", cut_link, heal_link),
         Fault("lose it in mid-answer", lose_in_mid_answer, heal_link),
         Fault("drop 2 % of the packets", drop_packets, heal_link),

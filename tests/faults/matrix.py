@@ -12,7 +12,7 @@ _WORKER, _CONTROLLER = "kill the worker", "kill the controller"
 _SOURCE_DAEMON, _TARGET_DAEMON = "kill the source's libvirtd", "kill the target's libvirtd"
 _SOURCE_QEMU, _TARGET_QEMU = "kill the source's QEMU", "kill the target's QEMU"
 _CUT, _LOSS, _FULL, _RESTART = "cut the link", "drop 2 % of the packets", "fill the target's disk", "restart the target host"
-_MUTE = "lose it in mid-answer"
+_MUTE, _FROZEN = "lose it in mid-answer", "freeze the source's QEMU"
 
 # Where a fault has nothing to break (no QEMU is at the target while disks are copied) it is left out.
 _MATRIX = {
@@ -26,6 +26,7 @@ _MATRIX = {
         _TARGET_QEMU,
         _CUT,
         _MUTE,
+        _FROZEN,
         _LOSS,
         _FULL,
         _RESTART,

@@ -230,3 +230,28 @@ def test_a_person_sees_progress(guest):
     again = guest.lab.shown("playbooks/migrate_vm.yml", "-e", f"vm={guest.name}", "-e", f"target={TARGET}")
     assert "changed=0" in again
     assert not faulty(again)
+
+
+def test_snapshots_are_put_aside_and_put_back(guest):
+    """libvirt migrates no VM that has any; they stay with the source copy, or come back when it is taken back."""
+
+    def snapshots():
+        looks = f"virsh snapshot-list {guest.name} --tree | grep -v '^ *|* *$'; virsh snapshot-current {guest.name} --name"
+        return guest.lab.run(SOURCE, looks).split()
+
+    for name in ("s1", "s2", "s3"):
+        guest.lab.run(SOURCE, f"virsh snapshot-create-as {guest.name} {name}")
+    guest.lab.run(SOURCE, f"virsh snapshot-revert {guest.name} s2")
+    before = snapshots()
+    assert before == ["s1", "+-", "s2", "+-", "s3", "s2"]
+    assert "3 snapshot(s), which cannot follow it" in guest.migrate()["msg"]
+    late = guest.migrate(clear=["snapshots"], bandwidth=1, timeout=2)
+    assert "longer than its timeout" in late["msg"]
+    untouched(guest)
+    assert snapshots() == before
+    assert guest.migrate(clear=["snapshots"])["migration"]["phase"] == "completed"
+    assert ends(guest) == ("shut off", "running")
+    assert snapshots() == before
+    assert guest.lab.run(SOURCE, "ls /var/lib/virt8ra/owners | grep aside || true") == ""
+    assert guest.migrate(state="released")["migration"]["phase"] == "released"
+    assert guest.volumes(SOURCE) == []

@@ -15,6 +15,7 @@ from typing import Any, Callable
 from ..backends.facts import SourceFacts
 from ..backends.libvirt import volumes
 from ..backends.libvirt.migration_end import LiveOptions
+from ..backends.libvirt.snapshots import Snapshots
 from ..errors import FederationError, MigrationFailed
 from ..model import Hypervisor, Owner, Portable
 from . import journal as journals
@@ -62,6 +63,7 @@ class LiveMigration:
         self.target = target.end
         self.source_side = source
         self.target_side = target
+        self.snapshots = Snapshots(self.source)
         self.store = store
         self.policy = policy
         self.report = report
@@ -75,6 +77,8 @@ class LiveMigration:
         try:
             self._make_volumes(plan, made)
             carry_media(self.source, facts, plan.media)
+            # libvirt does not migrate a VM that has any.
+            self.snapshots.put_aside()
             options = self._options(plan, facts, journal, target)
         except FederationError:
             # Only what was made here goes: a volume that stood in the way is somebody else's.
@@ -164,11 +168,11 @@ class LiveMigration:
         watchdog = Watchdog(self.source, self.policy, memory, self.report)
         watchdog.watch(thread)
         error = outcome.get("error")
-        if error is not None and watchdog.aborted:
+        if watchdog.aborted and (error is not None or thread.is_alive()):
             error = MigrationFailed(
                 watchdog.aborted, remedy="allow it more time, bandwidth or downtime; the VM runs on at the source"
             )
-        return error, outcome["returned"]
+        return error, outcome.get("returned", time.monotonic())
 
     def _conclude(self, journal: Journal, error: FederationError | None, returned: float) -> Journal:
         """Judged from both ends; what libvirt's call said only explains a failure."""
@@ -238,6 +242,7 @@ class LiveMigration:
         self.target.set_autostart(journal.autostart)
         self.source_side.registry.unfence(self.source.uuid)
         self.target_side.registry.revoke(self.target.uuid)
+        self.snapshots.put_back()
         # Last, for a run that finds it completed does nothing more.
         for end in (self.source, self.target):
             end.write_metadata("migration", journal.to_dict())
@@ -283,11 +288,32 @@ class LiveMigration:
     def _await_decision(self) -> str:
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
-            decision = decide(self.source.observe(), self.target.observe(), resumed=self.bulk.resumed)
-            if decision != WAIT or time.monotonic() > deadline:
+            source, target = self.source.observe(), self.target.observe()
+            decision = decide(source, target, resumed=self.bulk.resumed)
+            if decision != WAIT:
                 return decision
+            if time.monotonic() > deadline:
+                if not (source.stuck and target.state == "absent"):
+                    return decision
+                self._free()
+                deadline = time.monotonic() + SETTLE_SECONDS
             self.report("settling", {})
             time.sleep(1)
+
+    def _free(self) -> None:
+        """Cut the power of a source whose QEMU waits for what is gone and hears nobody: its guest stands still for good.
+
+        QEMU does so when the target dies while it opens the disk's stream there. Its disks have every write that was acknowledged.
+        """
+        if not self.policy.force_off:
+            raise MigrationFailed(
+                f"the VM stands still at {self.source.hypervisor}: its QEMU waits for a target that is gone and answers nothing",
+                option="force_off",
+                value=False,
+                remedy="run it again with force_off: true, which cuts its power and starts it there anew",
+            )
+        self.report("cutting its power", {})
+        self.source_side.power.cut()
 
     def abort(self, journal: Journal) -> None:
         """Stop the running job, if any, and take everything back. MigrationFailed when it has been committed already."""
@@ -321,6 +347,7 @@ class LiveMigration:
         elif state in ("stopped", "crashed") and journal.running:
             # Its QEMU died, or all of its memory was lost with the target: its disks have every write.
             self.source_side.power.start()
+        self.snapshots.put_back()
         self.source.set_autostart(journal.autostart)
         self.source.write_metadata("migration", None)
         self.store.remove()

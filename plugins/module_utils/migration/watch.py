@@ -14,6 +14,7 @@ from ..errors import FederationError
 from .policy import Policy
 
 INTERVAL = 0.5
+PATIENCE = 60.0  # seconds that libvirt's call has to come back once its job was told to end
 
 
 class Source(Protocol):
@@ -39,23 +40,25 @@ class Watchdog:
         self.memory = memory
         self.report = report
         self.aborted = ""
+        self._aborted_at = 0.0
 
     def watch(self, mover: threading.Thread) -> None:
-        """Return when ``mover`` has ended."""
+        """Return when ``mover`` has ended, or does not come back though its job was told to end: the ends are read then all the same."""
         begun = moved_at = time.monotonic()
         processed = -1
         told_downtime = self.policy.downtime == 0
         while mover.is_alive():
             mover.join(INTERVAL)
             statistics = self.source.job()
-            if not statistics:
-                continue
-            told_downtime = told_downtime or self.source.set_max_downtime(self.policy.downtime)
             now = time.monotonic()
-            if statistics.get("data_processed", 0) != processed:
-                processed, moved_at = statistics.get("data_processed", 0), now
-            self.report("copying", progress(statistics, now - begun, self.memory))
+            if statistics:
+                told_downtime = told_downtime or self.source.set_max_downtime(self.policy.downtime)
+                if statistics.get("data_processed", 0) != processed:
+                    processed, moved_at = statistics.get("data_processed", 0), now
+                self.report("copying", progress(statistics, now - begun, self.memory))
             self._judge(now - begun, now - moved_at)
+            if self.aborted and now - self._aborted_at > PATIENCE:
+                return
 
     def _judge(self, elapsed: float, still: float) -> None:
         if self.aborted:
@@ -68,6 +71,7 @@ class Watchdog:
 
     def _abort(self, reason: str) -> None:
         self.aborted = reason
+        self._aborted_at = time.monotonic()
         # The job may have ended between the look and the abort; both ends are read afterwards anyway.
         with contextlib.suppress(FederationError):
             self.source.abort_job()

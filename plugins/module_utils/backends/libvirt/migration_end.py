@@ -70,7 +70,7 @@ class MigrationEnd:
         try:
             domain = self.connection.lookupByUUIDString(self.uuid)
             state, reason = domain.state()
-            busy = state != libvirt.VIR_DOMAIN_SHUTOFF and _has_job(domain)
+            busy, stuck = (False, False) if state == libvirt.VIR_DOMAIN_SHUTOFF else _job(domain)
         except libvirt.libvirtError as error:
             return Observed("absent" if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN else "unreachable")
         except UnreachableError:
@@ -82,6 +82,7 @@ class MigrationEnd:
             migrated=name == "stopped" and reason == libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED,
             arrived=name == "paused" and reason not in incoming,
             busy=busy,
+            stuck=stuck,
             died=name == "crashed" or (name == "stopped" and reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED),
         )
 
@@ -202,14 +203,14 @@ class MigrationEnd:
                 domain.undefineFlags(flags)
 
 
-def _has_job(domain: Any) -> bool:
+def _job(domain: Any) -> tuple[bool, bool]:
+    """Whether a job is active, and whether it lets nobody ask, for half a minute in which libvirt waited for it."""
     try:
-        return bool(domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
+        return bool(domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE), False
     except libvirt.libvirtError as error:
-        # A job that has hold of the domain lets nobody ask.
         if error.get_error_code() == libvirt.VIR_ERR_OPERATION_TIMEOUT:
-            return True
+            return True, True
         # Asked of the receiving end of a migration: the job is the sender's.
         if error.get_error_code() in (libvirt.VIR_ERR_OPERATION_UNSUPPORTED, libvirt.VIR_ERR_OPERATION_INVALID):
-            return False
+            return False, False
         raise

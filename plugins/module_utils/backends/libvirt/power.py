@@ -48,8 +48,13 @@ class Power:
                     value=how.timeout,
                     remedy="allow it more, or cut its power with force_off; it was left as it is",
                 )
-            with told(f"cutting the power of VM {domain.name()}"):
-                domain.destroy()
+            self.cut()
+
+    def cut(self) -> None:
+        """End its QEMU, whatever that is doing."""
+        domain = self._end.domain()
+        with told(f"cutting the power of VM {domain.name()} at {self._end.hypervisor}"):
+            domain.destroy()
 
     def _shut_down(self, domain: Any, how: Stopping) -> bool:
         with told(f"shutting down VM {domain.name()}"):

@@ -11,6 +11,7 @@ API under TLS. libvirt makes a volume of a name only once: that is the test-and-
 | ``UUID.EPOCH.json``    | ``uuid, hypervisor, epoch, disks``   | the owner; the highest epoch counts                     |
 | ``UUID.fence.json``    | ``uuid, migration, hypervisor``      | a migration has the VM stopped: nobody may start it     |
 | ``UUID.permit.json``   | ``uuid, migration``                  | that migration may start it once, paused                |
+| ``UUID.aside.json``    | ``uuid, records``                    | its snapshots, while it is migrated live                |
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from .connection import libvirt, one_line, told
 
 POOL = "virt8ra-owners"
 PROBE = "virt8ra-guard-probe-"
-_FENCE, _PERMIT = "fence", "permit"
-_LONGEST = 64 * 1024
+_FENCE, _PERMIT, _ASIDE = "fence", "permit", "aside"
+_LONGEST = 64 * 2**20
+_PIECE = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,27 @@ class Registry:
     def revoke(self, uuid: str) -> None:
         self._delete(self._pool(), f"{uuid}.{_PERMIT}.json")
 
+    def put_aside(self, uuid: str, records: Sequence[dict[str, Any]]) -> None:
+        """Keep the records of a VM's snapshots, for whoever finishes its migration or takes it back."""
+        self._create(self._pool(), f"{uuid}.{_ASIDE}.json", {"uuid": uuid, "records": list(records)})
+
+    def aside(self, uuid: str) -> list[dict[str, Any]]:
+        """What was put aside, in its order; empty for nothing, and where whoever began to has taken nothing out yet."""
+        pool = self._pool()
+        name = f"{uuid}.{_ASIDE}.json"
+        with told(f"reading the owner registry of {self._hypervisor}"):
+            if name not in pool.listVolumes():
+                return []
+        try:
+            records: list[dict[str, Any]] = json.loads(self._read(pool, name))["records"]
+        except ValueError:
+            self.forget_aside(uuid)
+            return []
+        return records
+
+    def forget_aside(self, uuid: str) -> None:
+        self._delete(self._pool(), f"{uuid}.{_ASIDE}.json")
+
     def let_disks_go(self, uuid: str) -> None:
         """The VM's copy here is deleted: its owner stays written down, and its disks' paths are free for others."""
         entry = self.entry(uuid)
@@ -181,7 +204,7 @@ class Registry:
             return
         for epoch in self._epochs(pool, uuid):
             self._delete(pool, f"{uuid}.{epoch}.json")
-        for kind in (_FENCE, _PERMIT):
+        for kind in (_FENCE, _PERMIT, _ASIDE):
             self._delete(pool, f"{uuid}.{kind}.json")
 
     def _create(self, pool: Any, name: str, content: dict[str, Any]) -> bool:
@@ -201,7 +224,9 @@ class Registry:
                 return False
             stream = self._connection.newStream()
             volume.upload(stream, 0, len(data), 0)
-            stream.send(data)
+            while data:
+                # A stream takes what it has room for.
+                data = data[stream.send(data[:_PIECE]) :]
             stream.finish()
         return True
 
@@ -212,7 +237,7 @@ class Registry:
             volume.download(stream, 0, 0, 0)
             read = bytearray()
             while len(read) < _LONGEST:
-                piece = stream.recv(_LONGEST)
+                piece = stream.recv(_PIECE)
                 if not piece:
                     break
                 read += piece

@@ -85,7 +85,8 @@ class Stream:
     data = b""
 
     def send(self, data):
-        self.data = data
+        self.data += data
+        return len(data)
 
     def recv(self, _size):
         data, self.data = self.data, b""

@@ -70,6 +70,24 @@ def test_a_job_that_takes_too_long_is_aborted():
     assert "timeout of 0.05 s" in watchdog.aborted
 
 
+def test_a_call_that_does_not_come_back_is_left(monkeypatch):
+    monkeypatch.setattr(watch, "PATIENCE", 0.05)
+
+    class Stuck(Job):
+        def job(self):
+            return {}
+
+        def abort_job(self):
+            pass
+
+    job = Stuck(0)
+    watchdog, reports = follow(job, stall_timeout=0.05)
+    assert not job.ended.is_set()
+    job.ended.set()
+    assert "not a byte moved" in watchdog.aborted
+    assert reports == []
+
+
 def test_qemu_keeps_its_own_downtime_where_none_is_asked():
     job = Job(5 * MIB)
     follow(job, downtime=0)
