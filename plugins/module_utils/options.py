@@ -93,6 +93,7 @@ def migration_spec() -> Spec:
         "bandwidth": {"type": "int", "default": 0},
         "downtime": {"type": "int", "default": 0},
         "auto_converge": {"type": "bool", "default": True},
+        "suspend_after": {"type": "int", "default": 0},
         "stall_timeout": {"type": "int", "default": 60},
         "timeout": {"type": "int", "default": 0},
         "progress_path": {"type": "path"},

@@ -136,6 +136,13 @@ options:
     description: Slow the guest's processors down when it dirties memory faster than the link carries it.
     type: bool
     default: true
+  suspend_after:
+    description:
+      - Seconds after which a live migration whose disks are in step suspends the guest, so that what is left of its memory stands still and
+        comes over for certain, however fast the guest writes; V(0) is never.
+      - The pause counts as downtime. Until the end everything can be taken back, which post-copy could not promise.
+    type: int
+    default: 0
   stall_timeout:
     description: Abort when not a byte moved for so many seconds; V(0) is never.
     type: int

@@ -255,3 +255,17 @@ def test_snapshots_are_put_aside_and_put_back(guest):
     assert guest.lab.run(SOURCE, "ls /var/lib/virt8ra/owners | grep aside || true") == ""
     assert guest.migrate(state="released")["migration"]["phase"] == "released"
     assert guest.volumes(SOURCE) == []
+
+
+def test_a_guest_that_is_suspended_comes_over_or_runs_on(guest):
+    """Slow enough that the memory would take half a minute and more; suspended, it is taken back, and then comes over."""
+    background = Background(guest, bandwidth=4, suspend_after=1)
+    guest.wait(lambda: guest.state(SOURCE) == "paused", "the guest to be suspended")
+    assert not guest.migrate(state="aborted").get("failed")
+    background.end()
+    untouched(guest)
+    moved = guest.migrate(bandwidth=12, suspend_after=1)
+    assert moved["migration"]["phase"] == "completed", moved
+    assert ends(guest) == ("shut off", "running")
+    assert moved["migration"]["downtime_ms"] > 1000, "the whole pause is told"
+    assert guest.verdict(TARGET)["lost"] == 0

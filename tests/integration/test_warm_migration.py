@@ -152,6 +152,24 @@ def test_a_vm_that_is_off_moves_cold_to_another_format_with_a_new_mac_and_its_di
     guest.lab.run(SOURCE, f"rm -f {disc}")
 
 
+def test_the_tpms_state_travels(guest):
+    tpm = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
+    guest.lab.run(
+        SOURCE,
+        f'virsh destroy {guest.name} && virsh dumpxml --inactive {guest.name} | sed "s#</devices>#{tpm}</devices>#" > /tmp/t-tpm.xml && '
+        f"virsh define /tmp/t-tpm.xml && virsh start {guest.name} && virsh destroy {guest.name}; rm /tmp/t-tpm.xml",
+    )
+    uuid = guest.lab.run(SOURCE, f"virsh domuuid {guest.name}").strip()
+    look = f"sha256sum < /var/lib/libvirt/swtpm/{uuid}/tpm2/tpm2-00.permall"
+    assert guest.migrate(mode="cold")["migration"]["phase"] == "completed"
+    assert guest.lab.run(SOURCE, look) == guest.lab.run(TARGET, look), "its seeds and counters are the same"
+    guest.migrate(state="released")
+    guest.lab.run(TARGET, f"virsh start {guest.name}")
+    assert guest.migrate(TARGET, SOURCE)["migration"]["verified"] is True, "live, through QEMU's own stream"
+    guest.migrate(TARGET, SOURCE, state="released")
+    assert guest.lab.run(TARGET, f"ls /var/lib/libvirt/swtpm | grep {uuid} || true") == "", "nothing of it stays behind"
+
+
 def test_the_second_run_waits_for_the_first(guest):
     results = []
     runs = [threading.Thread(target=lambda: results.append(guest.migrate(mode="warm", bandwidth=8))) for _run in range(2)]

@@ -57,7 +57,7 @@ class TargetFacts:
     """The target as it is.
 
     ``pools`` maps active pools to free bytes, ``pool_paths`` to their folders and ``pool_types`` to libvirt's types; ``volumes`` holds ``pool/volume``.
-    ``cpu`` and ``machine`` are empty where they fit, else say why not.
+    ``cpu`` and ``machine`` are empty where they fit, else say why not; ``tpm``: an emulated one can be had.
     """
 
     name_taken: bool = False
@@ -71,3 +71,4 @@ class TargetFacts:
     macs: frozenset[str] = frozenset()
     cpu: str = ""
     machine: str = ""
+    tpm: bool = True

@@ -69,6 +69,7 @@ class LiveMigration:
         self.report = report
         self.begun = begun
         self.bulk = Bulk("", "", "", "")
+        self.suspended_at: float | None = None
 
     def run(self, plan: Plan, facts: SourceFacts, target: Hypervisor) -> Journal:
         """Carry the plan out; the returned journal is completed. MigrationFailed says where the VM runs instead."""
@@ -167,6 +168,7 @@ class LiveMigration:
         thread.start()
         watchdog = Watchdog(self.source, self.policy, memory, self.report)
         watchdog.watch(thread)
+        self.suspended_at = watchdog.suspended_at
         error = outcome.get("error")
         if watchdog.aborted and (error is not None or thread.is_alive()):
             error = MigrationFailed(
@@ -207,10 +209,12 @@ class LiveMigration:
         total = time.monotonic() - self.begun
         sent, arrived = self.source.job(completed=True), self.target.job(completed=True)
         # Each end sees its own part of the pause; the longer one is the honest one.
-        downtime = max(int(statistics.get("downtime", 0)) for statistics in (sent, arrived))
+        downtime = max(int(statistics.get("downtime", 0)) for statistics in (sent, arrived)) + round(gap * 1000)
+        if self.suspended_at is not None:
+            downtime = max(downtime, round((time.monotonic() - self.suspended_at) * 1000))
         figures = Figures(
             total_ms=round(total * 1000),
-            downtime_ms=downtime + round(gap * 1000),
+            downtime_ms=downtime,
             resume_ms=round(gap * 1000),
             bytes=int((sent or arrived).get("data_processed", 0)),
             verified=self.verified(),

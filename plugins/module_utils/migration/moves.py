@@ -22,6 +22,7 @@ _NUMBERS = {
     "bandwidth": 0,
     "downtime": 0,
     "downtime_budget": 1,
+    "suspend_after": 0,
     "sync_interval": 1,
     "shutdown_timeout": 0,
     "life_timeout": 0,

@@ -14,7 +14,16 @@ from .copying import Copying
 
 MODES = ("live", "warm", "cold", "auto")
 _MIB = 2**20
-_FROM_NOTHING = ("bandwidth", "downtime", "stall_timeout", "timeout", "shutdown_timeout", "life_timeout", "sync_interval")
+_FROM_NOTHING = (
+    "bandwidth",
+    "downtime",
+    "stall_timeout",
+    "timeout",
+    "shutdown_timeout",
+    "life_timeout",
+    "sync_interval",
+    "suspend_after",
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class Policy:
     bandwidth: int = 0
     downtime: int = 0
     auto_converge: bool = True
+    suspend_after: float = 0
     stall_timeout: float = 60
     timeout: float = 0
     connections: int = 4

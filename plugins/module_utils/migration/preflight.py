@@ -189,6 +189,12 @@ def _devices(request: Request, source: SourceFacts, target: TargetFacts) -> str:
     return f"VM {source.vm.name} has {', '.join(source.unmovable)}, which cannot follow it; detach it first"
 
 
+def _tpm(request: Request, source: SourceFacts, target: TargetFacts) -> str:
+    if target.tpm:
+        return ""
+    return f"VM {source.vm.name} has an emulated TPM, and {request.target} has no swtpm; run the kvm_host role there"
+
+
 def _macs(request: Request, source: SourceFacts, target: TargetFacts) -> str:
     if request.macs == REMAP:
         return ""
@@ -216,6 +222,7 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("checkpoints", _checkpoints),
     ("bitmaps", _bitmaps),
     ("devices", _devices),
+    ("tpm", _tpm),
     ("mac", _macs),
 )
 

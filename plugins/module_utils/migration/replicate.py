@@ -155,10 +155,10 @@ class Replication:
         jobs = [self._job(disk.name, export, servers[disk.name], data[disk.name]) for disk in self.disks]
         self.bulk.fresh = False
         dirty = sum(extents.size(disk.pending) for disk in self.bulk.disks.values())
-        phase = _phase(record)
-        copier = Copier(
-            jobs, how, self.store.record, lambda progress: self.report(phase, {"round": record["round"], **progress}), self.stopped
-        )
+        phase, known = _phase(record), {"round": record["round"]}
+        if record["kind"] != FULL and self.bulk.rounds:
+            known["dirty_bytes_per_second"] = round(dirty / max(0.1, record["began"] - self.bulk.rounds[-1]["began"]))
+        copier = Copier(jobs, how, self.store.record, lambda progress: self.report(phase, {**known, **progress}), self.stopped)
         begun = time.monotonic()
         copier.run()
         seconds = time.monotonic() - begun

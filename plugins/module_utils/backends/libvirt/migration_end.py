@@ -167,6 +167,10 @@ class MigrationEnd:
         with contextlib.suppress(libvirt.libvirtError):
             self.domain().abortJob()
 
+    def suspend(self) -> None:
+        with told(f"suspending VM {self.uuid} at {self.hypervisor}"):
+            self.domain().suspend()
+
     def resume(self) -> None:
         with told(f"resuming VM {self.uuid} at {self.hypervisor}"):
             self.domain().resume()

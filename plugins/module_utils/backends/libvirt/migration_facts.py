@@ -147,6 +147,7 @@ def target_facts(end: MigrationEnd, source_end: MigrationEnd, source: SourceFact
             macs=frozenset(_macs(others)),
             cpu=_cpu_fault(connection, source_end, source),
             machine=_machine_fault(connection, source_end),
+            tpm=not source.tpm or _emulates_tpm(connection),
         )
 
 
@@ -186,6 +187,13 @@ def _machine_fault(connection: Any, source_end: MigrationEnd) -> str:
     except libvirt.libvirtError as error:
         return one_line(error)
     return ""
+
+
+def _emulates_tpm(connection: Any) -> bool:
+    """Whether swtpm is there; libvirt looks for it by itself."""
+    root = ET.fromstring(connection.getDomainCapabilities())
+    models = root.findall("devices/tpm[@supported='yes']/enum[@name='backendModel']/value")
+    return any(model.text == "emulator" for model in models)
 
 
 def find_uuid(ends: Iterable[MigrationEnd], name: str) -> str:

@@ -22,12 +22,16 @@ class Job:
         self.done = 0
         self.ended = threading.Event()
         self.downtimes: list[int] = []
+        self.suspensions = 0
 
     def job(self):
         self.done += self.step
         if self.done >= 10 * MIB:
             self.ended.set()
         return {"data_total": 10 * MIB, "data_processed": self.done, "data_remaining": max(0, 10 * MIB - self.done)}
+
+    def suspend(self):
+        self.suspensions += 1
 
     def set_max_downtime(self, milliseconds):
         self.downtimes.append(milliseconds)
@@ -86,6 +90,28 @@ def test_a_call_that_does_not_come_back_is_left(monkeypatch):
     job.ended.set()
     assert "not a byte moved" in watchdog.aborted
     assert reports == []
+
+
+def test_the_guest_is_suspended_once_when_its_time_has_come_and_its_memory_is_under_way():
+    class Memory(Job):
+        def job(self):
+            return {**super().job(), "memory_processed": self.done - 5 * MIB if self.done > 5 * MIB else 0}
+
+    job = Memory(MIB)
+    watchdog, _reports = follow(job, suspend_after=0.01)
+    assert job.suspensions == 1
+    assert watchdog.suspended_at is not None
+    job = Memory(MIB)
+    follow(job, suspend_after=3600)
+    follow(job)
+    assert job.suspensions == 0
+
+
+def test_time_left_and_dirty_rate_are_told_once_they_are_known():
+    seen = watch.progress({"data_total": 100, "data_processed": 50, "data_remaining": 50, "memory_total": 100}, 10)
+    assert (seen["eta_seconds"], "dirty_bytes_per_second" in seen) == (10, False)
+    seen = watch.progress({"memory_total": 100, "memory_dirty_rate": 3, "memory_page_size": 4096}, 1)
+    assert seen["dirty_bytes_per_second"] == 3 * 4096
 
 
 def test_qemu_keeps_its_own_downtime_where_none_is_asked():
