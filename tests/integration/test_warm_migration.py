@@ -152,6 +152,51 @@ def test_a_vm_that_is_off_moves_cold_to_another_format_with_a_new_mac_and_its_di
     guest.lab.run(SOURCE, f"rm -f {disc}")
 
 
+@pytest.fixture
+def block_device(guest):
+    """A block device at the source, in a pool t-block of its own: its path. It is a loop device, made and taken away by its own number."""
+    image = "/var/lib/libvirt/t-block.img"
+    nodes = "for n in $(seq 0 15); do [ -e /dev/loop$n ] || mknod /dev/loop$n b 7 $n; done; [ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237"
+    loop = guest.lab.run(SOURCE, f"truncate -s 64M {image}; {nodes}; losetup -f --show {image}", check=False).strip()
+    if not loop:
+        pytest.skip("this kernel has no loop devices")
+    path = f"/dev/t-block/{guest.name}-vda"
+    guest.lab.run(SOURCE, f"mkdir -p /dev/t-block; cp -a {loop} {path}; virsh pool-create-as t-block dir --target /dev/t-block")
+    yield path
+    guest.remove()
+    guest.lab.run(SOURCE, f"virsh pool-destroy t-block; losetup -d {loop}; rm -rf /dev/t-block {image}", check=False)
+
+
+def test_a_block_device_moves_cold_into_a_file(guest, block_device):
+    image = f"/var/lib/libvirt/vms/{guest.name}-vda.qcow2"
+    edits = (
+        "-e \"s#type='file' device='disk'#type='block' device='disk'#\" -e \"s#type='qcow2'#type='raw'#\" "
+        f"-e \"s#<source file='{image}'/>#<source dev='{block_device}'/>#\""
+    )
+    guest.lab.run(
+        SOURCE,
+        f"virsh destroy {guest.name} && qemu-img convert -n -O raw {image} {block_device} && rm {image} && virsh pool-refresh vms && "
+        f"virsh pool-refresh t-block && virsh dumpxml --inactive {guest.name} | sed {edits} > /tmp/t-block.xml && "
+        f"virsh define /tmp/t-block.xml && rm /tmp/t-block.xml && virsh start {guest.name}",
+    )
+    guest.wait_for_writes(SOURCE, 5)
+    mapped = "{'storage': {'ssd': 't-block', 'images': 'images'}}"
+    options = {
+        "formats": {"vda": "qcow2"},
+        "source_site": f"{{{{ hostvars['{SOURCE}'].federation_site | combine({mapped}, recursive=true) }}}}",
+    }
+    assert "use mode live or cold" in guest.migrate(mode="warm", **options)["msg"], "a raw disk holds no bitmaps"
+    moved = guest.migrate(mode="cold", **options)
+    assert moved["migration"]["phase"] == "completed", moved
+    (copy,) = moved["report"]["rounds"]
+    assert copy["zero_bytes"] > 32 * 2**20, "a block device tells no holes; they are found"
+    assert int(guest.lab.run(TARGET, f"du -m {image} | cut -f1")) < 60, "and stay holes"
+    arrived_whole(guest)
+    assert "its owner is" in guest.lab.run(SOURCE, f"virsh start {guest.name} 2>&1", check=False)
+    assert guest.migrate(mode="cold", state="released", **options)["migration"]["phase"] == "released"
+    assert ends(guest) == ("", "running")
+
+
 def test_the_tpms_state_travels(guest):
     tpm = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
     guest.lab.run(
@@ -278,6 +323,18 @@ def test_checkpoints_of_a_backup_tool_block_unless_they_may_stay_behind(guest_at
         assert guest_at_rest.migrate(mode="warm", state="planned", clear=["checkpoints"])["plan"]["blockers"] == []
     finally:
         guest_at_rest.lab.run(SOURCE, f"virsh checkpoint-delete {name} nightly-1")
+
+
+def test_disks_are_kept_in_step_until_the_window_opens(guest_at_rest):
+    opens = datetime.now(timezone.utc) + timedelta(seconds=25)
+    synced = guest_at_rest.migrate(mode="warm", state="synced", not_before=opens.isoformat(), sync_interval=3)
+    assert synced["migration"]["phase"] == "synced", synced
+    assert datetime.now(timezone.utc) >= opens
+    kinds = [entry["kind"] for entry in synced["report"]["rounds"]]
+    assert kinds[0] == "full"
+    assert kinds.count("delta") == len(kinds) - 1 >= 2, "a round each few seconds"
+    assert ends(guest_at_rest) == ("running", "")
+    assert guest_at_rest.migrate(mode="warm", state="aborted")["changed"] is True
 
 
 def test_a_window_that_closes_takes_it_all_back(guest_at_rest):
