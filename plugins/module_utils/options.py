@@ -94,6 +94,7 @@ def migration_spec() -> Spec:
         "downtime": {"type": "int", "default": 0},
         "auto_converge": {"type": "bool", "default": True},
         "suspend_after": {"type": "int", "default": 0},
+        "verify_disks": {"type": "bool", "default": False},
         "stall_timeout": {"type": "int", "default": 60},
         "timeout": {"type": "int", "default": 0},
         "progress_path": {"type": "path"},

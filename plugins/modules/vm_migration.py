@@ -143,6 +143,12 @@ options:
       - The pause counts as downtime. Until the end everything can be taken back, which post-copy could not promise.
     type: int
     default: 0
+  verify_disks:
+    description:
+      - After a live migration read the disks at both ends and compare them, extent by extent, while the guest runs on. They are read as they were
+        when the VM arrived, so that the source's disks go over the link once more. Warm and cold migrations always compare.
+    type: bool
+    default: false
   stall_timeout:
     description: Abort when not a byte moved for so many seconds; V(0) is never.
     type: int
@@ -296,6 +302,12 @@ migration:
         - Both ends were read after the resume. Only the target runs, no copy job is left, and the guest's processor time grows.
         - After a warm or cold migration, every extent was read back from the target's disk and had the digest of what was read at the source.
       type: bool
+    compared_bytes:
+      description: With O(verify_disks), bytes that were read at both ends; C(compared_extents) and C(differing_extents) are numbers.
+      type: int
+    not_compared:
+      description: With O(verify_disks), why the disks could not be compared, or empty.
+      type: str
     rounds:
       description: Number of rounds of a warm or cold migration.
       type: int

@@ -74,6 +74,8 @@ class Case:
 
     def _options(self, state: str) -> dict[str, Any]:
         options = {**_OPTIONS[self.plan.mode], "mode": self.plan.mode, "state": state, "progress_path": self.progress}
+        if self.plan.phase == "comparing":
+            options.update(verify_disks=True, bandwidth=4)
         if self.plan.fault == "fill the target's disk":
             options["site"] = "{{ federation_site | combine({'storage': {'ssd': 'faults', 'images': 'images'}}, recursive=true) }}"
         return self.guest.migration(**options)

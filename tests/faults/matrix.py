@@ -32,6 +32,7 @@ _MATRIX = {
         _RESTART,
     ),
     ("live", "resume"): (_WORKER, _TARGET_DAEMON, _CUT, _RESTART),
+    ("live", "comparing"): (_WORKER, _SOURCE_QEMU, _TARGET_QEMU, _CUT, _RESTART),
     ("warm", "seed"): (_WORKER, _CONTROLLER, _SOURCE_DAEMON, _TARGET_DAEMON, _SOURCE_QEMU, _CUT, _LOSS, _FULL, _RESTART),
     ("warm", "stopping"): (_WORKER, _CONTROLLER, _SOURCE_DAEMON, _SOURCE_QEMU, _CUT, _RESTART),
     ("warm", "last delta"): (_WORKER, _CONTROLLER, _SOURCE_DAEMON, _TARGET_DAEMON, _SOURCE_QEMU, _CUT, _LOSS, _FULL, _RESTART),

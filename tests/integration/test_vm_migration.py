@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 
@@ -268,4 +269,34 @@ def test_a_guest_that_is_suspended_comes_over_or_runs_on(guest):
     assert moved["migration"]["phase"] == "completed", moved
     assert ends(guest) == ("shut off", "running")
     assert moved["migration"]["downtime_ms"] > 1000, "the whole pause is told"
+    assert guest.verdict(TARGET)["lost"] == 0
+
+
+def test_disks_are_read_at_both_ends_and_compared_while_the_guest_runs(guest):
+    moved = guest.migrate(verify_disks=True)
+    assert moved["migration"]["phase"] == "completed", moved
+    figures = moved["migration"]
+    assert (figures["not_compared"], figures["differing_extents"], figures["verified"]) == ("", 0, True)
+    assert figures["compared_bytes"] > 8 * 2**20
+    assert ends(guest) == ("shut off", "running"), "the kept copy was only held"
+    left = f"find /var/lib/libvirt -name '{guest.name}*scratch*'; virsh backup-dumpxml {guest.name} 2>/dev/null; true"
+    assert [guest.lab.run(host, left).strip() for host in (SOURCE, TARGET)] == ["", ""]
+    assert guest.verdict(TARGET)["lost"] == 0
+    assert guest.migrate(verify_disks=True)["changed"] is False
+
+
+def test_a_disk_that_differs_is_told_and_the_source_copy_is_not_released(guest):
+    """A cluster of the source's file changes behind QEMU's back, after it was mirrored."""
+    background = Background(guest, bandwidth=8, verify_disks=True)
+    streams = "ss -Htn state established '( dport >= :49152 and dport <= :49215 )'"
+    guest.wait(lambda: guest.lab.run(SOURCE, streams).count("\n") == 2, "the memory to follow the disk")
+    extents = json.loads(guest.lab.run(SOURCE, f"qemu-img map -U --output=json {guest.volume}"))
+    at = [extent for extent in extents if extent["data"] and "offset" in extent][-1]
+    spoil = f"dd if=/dev/urandom of={guest.volume} bs=4096 count=1 seek={at['offset'] // 4096} conv=notrunc,fsync oflag=direct"
+    guest.lab.run(SOURCE, spoil)
+    result = background.end()
+    assert "1 extent(s) of the disks at lab-de-1 are not those of lab-es-1" in result.get("msg", ""), result
+    assert ends(guest) == ("shut off", "running")
+    assert "were found to differ" in guest.migrate(state="released")["msg"]
+    assert guest.volumes(SOURCE) == [f"{guest.name}-vda.qcow2"]
     assert guest.verdict(TARGET)["lost"] == 0

@@ -21,6 +21,7 @@ from ..model import Hypervisor, Site
 from . import journal as journals
 from . import preflight
 from .bulk import Bulk, BulkStore, DiskProgress
+from .comparison import Comparison
 from .cutover import Side
 from .estimate import Measured
 from .journal import Journal
@@ -99,7 +100,8 @@ class Engine:
         self.told: Bulk | None = None
         sides = Side(self.source), Side(self.target)
         self.sides = sides
-        self.live = LiveMigration(*sides, policy, self.store, report, begun)
+        self.comparison = Comparison(*sides, source_host, target_host, policy, report)
+        self.live = LiveMigration(*sides, policy, self.store, report, begun, self.comparison)
         self.replicated = ReplicatedMigration(*sides, source_host, policy, window, self.store, self.lock, report)
 
     def journal(self) -> Journal | None:
@@ -146,6 +148,7 @@ class Engine:
         if before is not None and state == "aborted":
             self._interrupt(before)
         with self.lock.held(0):
+            self._tidy()
             try:
                 outcome = work(check=False)
             except FederationError as error:
@@ -154,6 +157,12 @@ class Engine:
         if state == "aborted" and before is not None and before.phase in journals.UNDER_WAY and not outcome.changed:
             outcome = Outcome(True, before.moved_to(journals.ABORTED))
         return self._told(state, outcome)
+
+    def _tidy(self) -> None:
+        """A comparison of disks that was cut off leaves a copy held at the source, which is neither off nor to be resumed."""
+        journal = self.journal()
+        if journal is not None and journal.mode == "live" and journal.phase == journals.COMPLETED:
+            self.comparison.tidy(journal)
 
     def _interrupt(self, journal: Journal) -> None:
         """Have a run that is at work leave it, so that it can be taken back."""
@@ -341,6 +350,13 @@ class Engine:
                 option="state",
                 value="released",
                 remedy="complete the migration first; the source copy is kept",
+            )
+        if journal.figures.get("differing_extents"):
+            raise MigrationFailed(
+                f"the disks of VM {self.name} at {journal.target} were found to differ from those of {journal.source}",
+                option="state",
+                value="released",
+                remedy="look after both disks; the source copy is kept, and a person has to remove it",
             )
         released = journal.moved_to(journals.RELEASED)
         if not check:

@@ -20,6 +20,7 @@ from ..errors import FederationError, MigrationFailed
 from ..model import Hypervisor, Owner, Portable
 from . import journal as journals
 from .bulk import Bulk, BulkStore
+from .comparison import Comparison, Frozen
 from .cutover import Side
 from .destination import destination_xml, moved_spec
 from .journal import Journal
@@ -58,6 +59,7 @@ class LiveMigration:
         store: BulkStore,
         report: Callable[[str, dict[str, Any]], None],
         begun: float,
+        comparison: Comparison,
     ) -> None:
         self.source = source.end
         self.target = target.end
@@ -68,6 +70,8 @@ class LiveMigration:
         self.policy = policy
         self.report = report
         self.begun = begun
+        self.comparison = comparison
+        self.frozen = Frozen(reason="nobody asked for it")
         self.bulk = Bulk("", "", "", "")
         self.suspended_at: float | None = None
 
@@ -179,7 +183,7 @@ class LiveMigration:
     def _conclude(self, journal: Journal, error: FederationError | None, returned: float) -> Journal:
         """Judged from both ends; what libvirt's call said only explains a failure."""
         if decide(self.source.observe(), self.target.observe(), resumed=False) == COMMIT:
-            self._resume()
+            self._resume(journal)
             return self._committed(journal, time.monotonic() - returned)
         settled = self.settle(journal)
         if settled is None:
@@ -188,11 +192,13 @@ class LiveMigration:
             )
         return settled
 
-    def _resume(self) -> None:
+    def _resume(self, journal: Journal) -> None:
         """The commit. It is on the target's disk before the copy runs: should this host go down now, this copy counts."""
         self.bulk.resumed = True
         self._event("resume")
         self.store.save(self.bulk)
+        if self.policy.verify_disks:
+            self.frozen = self.comparison.freeze(journal)
         self.target.resume()
         self._event("settling")
         self.report("resume", {})
@@ -221,7 +227,28 @@ class LiveMigration:
         )
         done = journal.moved_to(journals.COMPLETED, figures=figures.to_dict())
         self._flip_owner(done)
+        if self.policy.verify_disks:
+            done = self._compared(done)
         self.report("completed", figures.to_dict())
+        return done
+
+    def _compared(self, journal: Journal) -> Journal:
+        """The journal with what was found; MigrationFailed, with the guest running on at the target, where the disks differ."""
+        self._event("comparing")
+        seen = self.comparison.run(journal, self.frozen)
+        figures = {**journal.figures, **seen, "verified": journal.figures["verified"] and not seen["not_compared"]}
+        if seen["differing_extents"]:
+            figures["verified"] = False
+        done = journal.moved_to(journals.COMPLETED, figures=figures)
+        for end in (self.source, self.target):
+            end.write_metadata("migration", done.to_dict())
+        self._end_event()
+        self.store.save(self.bulk)
+        if seen["differing_extents"]:
+            raise MigrationFailed(
+                f"{seen['differing_extents']} extent(s) of the disks at {journal.target} are not those of {journal.source}",
+                remedy="look after both disks; the VM runs at the target, and the source's copy is kept and is not released",
+            )
         return done
 
     def verified(self) -> bool:
@@ -261,7 +288,7 @@ class LiveMigration:
         self._take_up(journal)
         decision = self._await_decision()
         if decision == COMMIT:
-            self._resume()
+            self._resume(journal)
             return self._committed(journal, 0.0)
         if decision == RESTART:
             # It had come over and may have written here; what the source has is older.

@@ -27,6 +27,7 @@ _NUMBERS = {
     "shutdown_timeout": 0,
     "life_timeout": 0,
 }
+_SWITCHES = ("force_off", "verify_disks")
 _LARGEST = 10**9
 
 
@@ -99,8 +100,9 @@ def _options(fields: Fields) -> dict[str, Any]:
     for key, least in _NUMBERS.items():
         if fields.get(key) is not None:
             given[key] = fields.integer(key, None, least, _LARGEST)
-    if fields.get("force_off") is not None:
-        given["force_off"] = fields.boolean("force_off", False)
+    for name in _SWITCHES:
+        if fields.get(name) is not None:
+            given[name] = fields.boolean(name, False)
     if fields.get("clear"):
         given["clear"] = list(fields.texts("clear"))
         unknown = sorted(set(given["clear"]) - set(CLEARABLE))

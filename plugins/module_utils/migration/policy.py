@@ -38,6 +38,7 @@ class Policy:
     downtime: int = 0
     auto_converge: bool = True
     suspend_after: float = 0
+    verify_disks: bool = False
     stall_timeout: float = 60
     timeout: float = 0
     connections: int = 4

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
 from ..backends.facts import DiskFacts
-from ..backends.libvirt.backup import Export, SourceBackup
-from ..backends.nbd import Connection, open_export
+from ..backends.libvirt.backup import Export, PullBackup
+from ..backends.nbd import open_export
 from ..backends.volume_server import VolumeServer
 from ..errors import BackendError, FederationError, MigrationFailed
 from . import extents
@@ -47,7 +47,7 @@ class Replication:
 
     def __init__(
         self,
-        backup: SourceBackup,
+        backup: PullBackup,
         store: BulkStore,
         bulk: Bulk,
         disks: Sequence[DiskFacts],
@@ -135,7 +135,7 @@ class Replication:
         """What is to be copied is put down first; what of each disk holds data is returned."""
         data: dict[str, Ranges] = {}
         for disk in self.disks:
-            with _closing(open_export(export.address, export.port, disk.name, bitmap=export.bitmap)) as connection:
+            with contextlib.closing(open_export(export.address, export.port, disk.name, bitmap=export.bitmap)) as connection:
                 data[disk.name] = extents.merged(connection.data())
                 known = self.bulk.disks.setdefault(disk.name, DiskProgress())
                 if since:
@@ -192,7 +192,7 @@ class Replication:
         held: dict[str, Ranges] = {}
         for name, server in servers.items():
             server.forget_cache()
-            with _closing(server.connect()) as connection:
+            with contextlib.closing(server.connect()) as connection:
                 held[name] = extents.merged(connection.data())
         verifier = Verifier({name: server.connect for name, server in servers.items()}, held, how.connections)
         bad = verifier.differing(self.store.copied(), total, lambda progress: self.report("verifying", progress))
@@ -243,11 +243,3 @@ def _phase(record: dict[str, Any]) -> str:
     if record["kind"] == LAST:
         return "last delta"
     return "seed" if record["kind"] == FULL else f"round {record['round']}"
-
-
-@contextlib.contextmanager
-def _closing(connection: Connection) -> Iterator[Connection]:
-    try:
-        yield connection
-    finally:
-        connection.close()

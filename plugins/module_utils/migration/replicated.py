@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from ..backends.facts import SourceFacts
 from ..backends.libvirt import volumes
-from ..backends.libvirt.backup import SourceBackup
+from ..backends.libvirt.backup import PullBackup
 from ..errors import FederationError, MigrationFailed
 from ..model import Hypervisor, Owner
 from . import journal as journals
@@ -105,7 +105,7 @@ class ReplicatedMigration:
                     self._make(disk)
         bulk.runs += 1
         return Replication(
-            SourceBackup(self.source.end, self.source_host.address, self.policy.backup_ports, journal.id),
+            PullBackup(self.source.end, self.source_host.address, self.policy.backup_ports, journal.id),
             self.store,
             bulk,
             facts.disks,

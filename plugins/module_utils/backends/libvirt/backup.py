@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Pull-mode backups and checkpoints of a VM at the source: how its disks are read while it runs, or while it is held paused."""
+"""Pull-mode backups and checkpoints of a VM: how its disks are read while it runs, or while it is held paused."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Export:
     bitmap: str
 
 
-class SourceBackup:
+class PullBackup:
     """The backup job and the checkpoints of one migration.
 
-    :param address: the source's address, as others reach it
+    :param address: the hypervisor's address, as others reach it
     :param ports: first and last port that may be listened on there
     :param migration: the journal's id; the names of the checkpoints hold it, so that no other tool's are touched
     """

@@ -181,10 +181,12 @@ class MigrationEnd:
             return int(self.domain().info()[4])
 
     def has_block_jobs(self) -> bool:
+        """Whether a disk is still being copied; to be read by a backup is no copying."""
         domain = self.domain()
         with told(f"reading the block jobs of VM {self.uuid} at {self.hypervisor}"):
             targets = ET.fromstring(domain.XMLDesc()).findall("devices/disk[@device='disk']/target")
-            return any(domain.blockJobInfo(target.get("dev")) for target in targets)
+            jobs = [domain.blockJobInfo(target.get("dev")) for target in targets]
+        return any(job and job["type"] != libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP for job in jobs)
 
     def define(self, xml: str) -> None:
         """Define the domain, or define it anew."""

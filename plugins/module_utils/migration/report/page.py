@@ -189,6 +189,11 @@ def _checks(report: Report) -> str:
         if report.get("mode") != "live":
             told = "What is on the target's disks was read back and compared with what was read at the source, extent by extent"
         checks.append((figures.get("verified") is True, told))
+        if figures.get("compared_bytes"):
+            compared = f"{show_size(whole(figures, 'compared_bytes'))} of the disks were read at both ends"
+            checks.append(
+                (not figures.get("differing_extents"), f"{compared}; {whole(figures, 'differing_extents')} extents differ")
+            )
         if figures.get("sign_of_life"):
             checks.append((True, f"Sign of life at the target: {plain(figures['sign_of_life'])}"))
         checks.append((True, f"The owner is {plain(report.get('target'))}, epoch {plain(report.get('epoch'))}"))

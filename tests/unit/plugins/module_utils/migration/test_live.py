@@ -37,7 +37,7 @@ def decided(source, target, *, force_off, monkeypatch):
     monkeypatch.setattr(live, "SETTLE_SECONDS", -1)
     monkeypatch.setattr(live.time, "sleep", lambda _seconds: None)
     policy = Policy(force_off=bool(force_off))
-    migration = live.LiveMigration(source, target, policy, SimpleNamespace(), lambda _phase, _figures: None, 0.0)
+    migration = live.LiveMigration(source, target, policy, SimpleNamespace(), lambda _phase, _figures: None, 0.0, SimpleNamespace())
     return migration._await_decision()
 
 
