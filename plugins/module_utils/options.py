@@ -83,7 +83,7 @@ def migration_spec() -> Spec:
         "sync_interval": {"type": "int", "default": 300},
         "downtime_budget": {"type": "int"},
         "rounds": {"type": "int", "default": 8},
-        "connections": {"type": "int", "default": 4},
+        "connections": {"type": "int", "default": 6},
         "backup_ports": {"type": "list", "elements": "int", "default": [49200, 49215]},
         "shutdown_mode": {"type": "str", "choices": ["auto", "agent", "acpi"], "default": "auto"},
         "shutdown_timeout": {"type": "int", "default": 120},

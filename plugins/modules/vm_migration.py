@@ -94,7 +94,7 @@ options:
   connections:
     description: Connections that copy at the same time, over all disks of the VM together.
     type: int
-    default: 4
+    default: 6
   backup_ports:
     description: First and last port that the source may serve its disks on.
     type: list

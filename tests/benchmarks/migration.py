@@ -59,6 +59,11 @@ def _ours(guest: Guest) -> tuple[float, float]:
 def _peer(guest: Guest) -> tuple[float, float]:
     """Back by virsh."""
     hosts, name = guest.lab, guest.name
+    # virsh knows nothing of owners, so the VM is made one without: the guard would let it in nowhere.
+    hosts.run(TARGET, f"virsh metadata {name} --uri {metadata.namespace('owner')} --remove --live --config")
+    uuid = hosts.run(TARGET, f"virsh domuuid {name}").strip()
+    for host in (SOURCE, TARGET):
+        hosts.run(host, f"rm -f /var/lib/virt8ra/owners/{uuid}.*; virsh pool-refresh virt8ra-owners")
     hosts.run(SOURCE, f"virsh vol-create-as vms {name}-vda.qcow2 64MiB --format qcow2")
     address = ADDRESSES[SOURCE]
     command = (
@@ -66,11 +71,9 @@ def _peer(guest: Guest) -> tuple[float, float]:
         "--live --p2p --persistent --copy-storage-all --migrate-disks vda --tls --auto-converge"
     )
     clock = "date +%s%3N"
-    began, ended = hosts.run(TARGET, f"{clock}; {command} >&2; {clock}").split()
+    began, ended = hosts.run(TARGET, f"{clock}; {command} >&2 && {clock}").split()
     completed = [hosts.run(host, f"virsh domjobinfo {name} --completed --keep-completed", check=False) for host in (SOURCE, TARGET)]
     downtime = max(int(found) for text in completed for found in re.findall(r"Total downtime:\s+(\d+)", text))
     hosts.run(TARGET, f"virsh undefine {name}; rm {POOL}/{name}-vda.qcow2; virsh pool-refresh vms")
-    # virsh knows nothing of owners, so the VM is made one without.
-    hosts.run(SOURCE, f"virsh metadata {name} --uri {metadata.namespace('owner')} --remove --live --config")
     guest.wait_for_writes(SOURCE, 20)
     return float(ended) - float(began), float(downtime)

@@ -71,7 +71,7 @@ class DiskJob:
 class Copying:
     """How: ``connections`` workers, ``bandwidth`` in bytes/s over all disks (0: no cap), times in seconds (0: never)."""
 
-    connections: int = 4
+    connections: int = 6
     bandwidth: int = 0
     stall_timeout: float = 60
     timeout: float = 0

@@ -41,7 +41,7 @@ class Policy:
     verify_disks: bool = False
     stall_timeout: float = 60
     timeout: float = 0
-    connections: int = 4
+    connections: int = 6
     downtime_budget: float | None = None
     sync_interval: float = 300
     rounds: int = 8
