@@ -370,7 +370,9 @@ def work(module: FederationModule) -> dict:
     result = engine.reach(params["state"], check=module.check_mode)
     for text in result.pop("warnings", []):
         module.warn(text)
-    if result.get("migration", {}).get("verified") is False:
+    if result.get("migration", {}).get("not_compared"):
+        module.warn(f"the disks of VM {params['name']} were not compared: {result['migration']['not_compared']}")
+    elif result.get("migration", {}).get("verified") is False:
         module.warn(
             f"VM {params['name']} was not seen to work at {params['hypervisor']} after the migration; look at it before you release"
         )

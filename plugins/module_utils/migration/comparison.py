@@ -108,7 +108,10 @@ class Comparison:
     def tidy(self, journal: Journal) -> None:
         """End what a comparison left that was cut off: the target owns the VM, so the held copy at the source is nobody's."""
         entry = self._source.registry.entry(self._source.end.uuid)
-        if entry is not None and entry.owner == Owner(journal.target, journal.epoch):
+        there = Journal.from_dict(self._target.end.read_metadata("migration"))
+        # The VM may be on its way from the target to elsewhere, by a backup of that migration.
+        is_latest = there is not None and there.id == journal.id
+        if is_latest and entry is not None and entry.owner == Owner(journal.target, journal.epoch):
             self.end(journal)
 
     def end(self, journal: Journal) -> None:
