@@ -76,6 +76,9 @@ class Case:
         options = {**_OPTIONS[self.plan.mode], "mode": self.plan.mode, "state": state, "progress_path": self.progress}
         if self.plan.phase == "comparing":
             options.update(verify_disks=True, bandwidth=4)
+        elif self.plan.fault == "lose it in mid-answer":
+            # It strikes while memory is copied, which must take its time.
+            options["bandwidth"] = 8
         if self.plan.fault == "fill the target's disk":
             options["site"] = "{{ federation_site | combine({'storage': {'ssd': 'faults', 'images': 'images'}}, recursive=true) }}"
         return self.guest.migration(**options)

@@ -326,7 +326,7 @@ def test_checkpoints_of_a_backup_tool_block_unless_they_may_stay_behind(guest_at
 
 
 def test_disks_are_kept_in_step_until_the_window_opens(guest_at_rest):
-    opens = datetime.now(timezone.utc) + timedelta(seconds=25)
+    opens = datetime.now(timezone.utc) + timedelta(seconds=40)
     synced = guest_at_rest.migrate(mode="warm", state="synced", not_before=opens.isoformat(), sync_interval=3)
     assert synced["migration"]["phase"] == "synced", synced
     assert datetime.now(timezone.utc) >= opens
