@@ -236,9 +236,8 @@ class LiveMigration:
         """The journal with what was found; MigrationFailed, with the guest running on at the target, where the disks differ."""
         self._event("comparing")
         seen = self.comparison.run(journal, self.frozen)
-        figures = {**journal.figures, **seen, "verified": journal.figures["verified"] and not seen["not_compared"]}
-        if seen["differing_extents"]:
-            figures["verified"] = False
+        verified = journal.figures["verified"] and not seen["not_compared"] and not seen["differing_extents"]
+        figures = {**journal.figures, **seen, "verified": verified}
         done = journal.moved_to(journals.COMPLETED, figures=figures)
         for end in (self.source, self.target):
             end.write_metadata("migration", done.to_dict())

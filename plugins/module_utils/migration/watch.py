@@ -54,6 +54,8 @@ class Watchdog:
         told_downtime = self.policy.downtime == 0
         while mover.is_alive():
             mover.join(INTERVAL)
+            if not mover.is_alive():
+                return  # the guest waits for its resume
             statistics = self.source.job()
             now = time.monotonic()
             if statistics:
