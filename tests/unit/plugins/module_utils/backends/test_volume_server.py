@@ -47,7 +47,9 @@ def test_a_file_system_without_direct_access_is_written_through_the_page_cache(s
 
 def test_a_volume_that_cannot_be_served_is_told(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "SERVES", "import sys; sys.exit('is in use')")
-    with pytest.raises(BackendError, match="the volume /vms/a.qcow2 cannot be written: is in use"):
-        with volume_server.VolumeServer("/vms/a.qcow2", "qcow2"):
-            pass
+    with (
+        pytest.raises(BackendError, match=r"the volume /vms/a\.qcow2 cannot be written: is in use"),
+        volume_server.VolumeServer("/vms/a.qcow2", "qcow2"),
+    ):
+        pass
     assert not Path(started[0][started[0].index("--socket") + 1]).exists()
