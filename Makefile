@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-# make demo   two lab sites on this machine, a VM that moves between them live, and the proof that nothing was lost
+# make demo   three lab sites on this machine, a VM that moves between them live, and the proof that nothing was lost
 # make test   every check and test          make bench   against the tools that a user would otherwise pick
 # make faults every fault in every phase of every mode
-# make lab    the two sites, provisioned    make clean   takes away all that the others made
+# make lab    the three sites, provisioned   make clean   takes away all that the others made
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -58,7 +58,7 @@ TEST_READY := $(VENV)/.test-ready $(COLLECTION)
 
 # Before the lab is there, no site is to be asked.
 lab: $(READY)
-	@echo "==> making the two lab sites and provisioning them"
+	@echo "==> making the three lab sites and provisioning them"
 	VIRT8RA_DISCOVER=false ansible-playbook playbooks/lab.yml playbooks/provision.yml
 
 demo: lab

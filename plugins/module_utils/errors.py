@@ -63,6 +63,10 @@ class BackendError(FederationError):
     """A back end answered with a fault of its own."""
 
 
+class ExistsError(BackendError):
+    """What was to be made is there already, and is somebody else's."""
+
+
 class NotFoundError(FederationError):
     """A named thing does not exist at its back end."""
 

@@ -12,7 +12,7 @@ from .lab import ADDRESSES, Lab
 
 @pytest.fixture(scope="session")
 def lab() -> Lab:
-    """The two lab hosts, provisioned and answering."""
+    """The lab's hosts, provisioned and answering."""
     lab = Lab()
     for host in ADDRESSES:
         lab.run(host, "virsh list")

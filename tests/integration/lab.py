@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = ROOT / "inventories" / "lab"
 SSH_KEY = ROOT / "build" / "lab" / "ssh" / "id_ed25519"
 KNOWN_HOSTS = ROOT / "build" / "lab" / "known_hosts"
-ADDRESSES = {"lab-es-1": "10.213.77.11", "lab-de-1": "10.213.77.12"}
+ADDRESSES = {"lab-es-1": "10.213.77.11", "lab-de-1": "10.213.77.12", "lab-es-2": "10.213.77.13"}
+SITES = {"lab-es-1": "lab-es", "lab-de-1": "lab-de", "lab-es-2": "lab-es-south"}
 TIMEOUT = 900
 
 
@@ -52,7 +53,7 @@ def faulty(shown: str) -> list[str]:
 
 
 class Lab:
-    """Two provisioned hosts, lab-es-1 and lab-de-1."""
+    """The provisioned hosts of ADDRESSES, each a site of its own."""
 
     inventory = INVENTORY
 

@@ -141,7 +141,7 @@ def test_the_lab(lab: Lab, sources: Sources) -> None:
         hostvars = listed["_meta"]["hostvars"][host]
         assert hostvars["ansible_host"] == address and hostvars["federation_reachable"] is True
         assert hostvars["federation_site"]["storage"] == {"ssd": "vms", "images": "images"}
-    assert listed["provider_Arsys"]["children"] == listed["country_ES"]["children"] == ["site_lab_es"]
+    assert listed["provider_Arsys"]["children"] == listed["country_ES"]["children"] == ["site_lab_es", "site_lab_es_south"]
     assert "unreachable_sites" not in listed
 
 
@@ -190,7 +190,7 @@ def test_a_thousand_vms(domains: Domains, sources: Sources) -> None:
     assert found == names
 
 
-def test_one_name_at_two_hypervisors(domains: Domains, sources: Sources) -> None:
+def test_one_name_at_several_hypervisors(domains: Domains, sources: Sources) -> None:
     for host in ADDRESSES:
         domains.define(host, "t-inv-moved", identity="moved", owner={"hypervisor": "lab-de-1", "epoch": 4})
         domains.define(host, "t-inv-web")
@@ -198,7 +198,8 @@ def test_one_name_at_two_hypervisors(domains: Domains, sources: Sources) -> None
     hostvars = listed["_meta"]["hostvars"]
     assert hostvars["t-inv-moved"]["federation_hypervisor_name"] == "lab-de-1"
     assert hostvars["t-inv-moved"]["federation_owner"] == {"hypervisor": "lab-de-1", "epoch": 4}
-    assert {host for host in hostvars if host.startswith(PREFIX)} == {"t-inv-moved", "t-inv-web.lab-es", "t-inv-web.lab-de"}
+    elsewhere = {"t-inv-web.lab-es", "t-inv-web.lab-de", "t-inv-web.lab-es-south"}
+    assert {host for host in hostvars if host.startswith(PREFIX)} == {"t-inv-moved", *elsewhere}
     sources.write(vm_name="name_at_site")
     assert "t-inv-moved.lab-de" in sources.hosts()
 
@@ -240,8 +241,8 @@ def test_filters(domains: Domains, sources: Sources) -> None:
         domains.define(host, f"t-inv-scratch-{host}")
     sources.write(filters={"include": [{"country": "ES", "state": "stopped"}], "exclude": [{"name": "t-inv-scratch-*"}]})
     listed = sources.listed()
-    assert {host for host in listed["_meta"]["hostvars"] if host.startswith(PREFIX)} == {"t-inv-lab-es-1"}
-    assert listed["hypervisors"]["hosts"] == ["lab-es-1"]
+    assert {host for host in listed["_meta"]["hostvars"] if host.startswith(PREFIX)} == {"t-inv-lab-es-1", "t-inv-lab-es-2"}
+    assert listed["hypervisors"]["hosts"] == ["lab-es-1", "lab-es-2"]
 
 
 @pytest.mark.parametrize(
@@ -250,9 +251,9 @@ def test_filters(domains: Domains, sources: Sources) -> None:
         ({"name": "lab-es", "provider": "P", "country": "ES"}, "sites[].name='lab-es': is there twice"),
         (
             {"name": "x", "provider": "P", "country": "ES", "contry": "ES"},
-            "sites[2].contry: is not a known key; did you mean country?",
+            "sites[3].contry: is not a known key; did you mean country?",
         ),
-        ({"name": "x", "provider": "P", "country": "QQ"}, "sites[2].country='QQ': is not a country"),
+        ({"name": "x", "provider": "P", "country": "QQ"}, "sites[3].country='QQ': is not a country"),
     ],
 )
 def test_bad_files(sources: Sources, site: dict[str, Any], sentence: str) -> None:

@@ -113,7 +113,13 @@ class TestPlan:
         released = lab.playbook("playbooks/migrate_plan.yml", extra={"plan": str(folder / "plan.yml"), "state": "released"})
         assert released["rc"] == 0, told(released, "Tell what was done")
         # Only this test's own VMs, whatever else the lab has.
-        extra = {"site": "lab-de", "vms": list(NAMES), "plan": str(folder / "evacuate.yml"), "report_dir": str(folder / "reports")}
+        extra = {
+            "site": "lab-de",
+            "to": [SOURCE],
+            "vms": list(NAMES),
+            "plan": str(folder / "evacuate.yml"),
+            "report_dir": str(folder / "reports"),
+        }
         shown = lab.playbook("playbooks/evacuate.yml", extra=extra, check=True)
         assert shown["rc"] == 0 and not (folder / "evacuate.yml").exists()
         assert [guest.state(TARGET) for guest in guests] == ["running", "running"]

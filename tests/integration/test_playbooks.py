@@ -62,7 +62,7 @@ def test_the_demo_runs_and_runs_again(lab):
         ),
         ("migrate_plan", {}, "plan: is required but not given"),
         ("migrate_plan", {"plan": "/nonexistent/plan.yml"}, "is no plan: the file is missing or empty"),
-        ("evacuate", {"site": "nowhere"}, "site=nowhere must be a site with hypervisors (lab-es, lab-de)"),
+        ("evacuate", {"site": "nowhere"}, "site=nowhere must be a site with hypervisors (lab-es, lab-de, lab-es-south)"),
     ],
 )
 def test_what_is_missing_is_told_in_a_sentence(lab, playbook, arguments, sentence):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from .lab import ADDRESSES
+from .lab import ADDRESSES, SITES
 
 
 def read(lab, host, *, check=False, **options):
@@ -21,7 +21,7 @@ def read(lab, host, *, check=False, **options):
 def test_what_a_hypervisor_has_is_what_its_own_tools_say(lab, host):
     result = read(lab, host)
     facts = result["facts"]
-    assert result["site"] == host.rsplit("-", 1)[0]
+    assert result["site"] == SITES[host]
     assert facts["capacity"]["cpus"] == int(lab.run(host, "nproc --all"))
     assert facts["capacity"]["memory"] == 1024 * int(lab.run(host, "awk '/MemTotal/ {print $2}' /proc/meminfo"))
     assert facts["capacity"]["vms"] == len(lab.run(host, "virsh list --all --name").split())

@@ -28,6 +28,7 @@ from .outcome import COMMIT, RESTART, ROLL_BACK, SETTLED, WAIT, decide
 from .plan import Plan
 from .policy import Policy
 from .sidecars import carry_media, remove_media
+from .target_volumes import make_volumes
 from .watch import Watchdog
 
 SETTLE_SECONDS = 120.0
@@ -80,7 +81,8 @@ class LiveMigration:
         journal = self._begin(plan, facts)
         made: dict[str, str] = {}
         try:
-            self._make_volumes(plan, made)
+            self.report("preparing", {})
+            make_volumes(self.target.connection, plan.disks, made)
             carry_media(self.source, facts, plan.media)
             # libvirt does not migrate a VM that has any.
             self.snapshots.put_aside()
@@ -120,13 +122,6 @@ class LiveMigration:
         # A source host that restarts must not start a copy beside the one that went over.
         self.source.set_autostart(False)
         return journal
-
-    def _make_volumes(self, plan: Plan, made: dict[str, str]) -> None:
-        self.report("preparing", {})
-        for name, disk in plan.disks.items():
-            made[name] = volumes.create_volume(
-                self.target.connection, disk["pool"], disk["volume"], disk["capacity"], disk["format"]
-            )
 
     def _options(self, plan: Plan, facts: SourceFacts, journal: Journal, target: Hypervisor) -> LiveOptions:
         # Until the commit the source owns it, so that nobody resumes the arrived copy but the commit itself.

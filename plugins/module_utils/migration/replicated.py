@@ -25,6 +25,7 @@ from .plan import Plan
 from .policy import Policy
 from .replicate import Replication, TargetDisk
 from .sidecars import carry_media, carry_state, remove_media
+from .target_volumes import make_volumes
 from .window import Window
 
 Report = Callable[[str, dict[str, Any]], None]
@@ -78,8 +79,7 @@ class ReplicatedMigration:
         self.report("preparing", {})
         made: dict[str, str] = {}
         try:
-            for name, disk in journal.disks.items():
-                made[name] = self._make(disk)
+            make_volumes(self.target.end.connection, journal.disks, made)
             carry_media(self.source.end, facts, journal.media)
         except FederationError:
             for path in made.values():
@@ -91,18 +91,15 @@ class ReplicatedMigration:
         self.store.save(Bulk(journal.id, facts.vm.name, plan.source, plan.target, fresh=fresh))
         return journal
 
-    def _make(self, disk: dict[str, Any]) -> str:
-        return volumes.create_volume(self.target.end.connection, disk["pool"], disk["volume"], disk["capacity"], disk["format"])
-
     def _replication(self, journal: Journal, facts: SourceFacts) -> Replication:
         bulk = self.store.load(journal.id)
         if bulk is None:
             # The target forgot: it is copied as a whole again, into volumes that may hold anything.
             bulk = Bulk(journal.id, facts.vm.name, journal.source, journal.target)
             bulk.warnings.append(f"{journal.target} had no record of what was copied; everything is copied again")
-            for disk in journal.disks.values():
-                if volumes.find_volume(self.target.end.connection, disk["pool"], disk["volume"]) is None:
-                    self._make(disk)
+            connection = self.target.end.connection
+            there = {name: volumes.find_volume(connection, disk["pool"], disk["volume"]) for name, disk in journal.disks.items()}
+            make_volumes(connection, {name: disk for name, disk in journal.disks.items() if there[name] is None}, {})
         bulk.runs += 1
         return Replication(
             PullBackup(self.source.end, self.source_host.address, self.policy.backup_ports, journal.id),

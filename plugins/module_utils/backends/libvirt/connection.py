@@ -130,6 +130,11 @@ def _missing_codes() -> tuple[int, ...]:
     return (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_NO_STORAGE_POOL, libvirt.VIR_ERR_NO_STORAGE_VOL, libvirt.VIR_ERR_NO_NETWORK)
 
 
+def is_there_already(error: Any) -> bool:
+    """Whether libvirt refused to make a volume because there is one of that name."""
+    return error.get_error_code() == libvirt.VIR_ERR_STORAGE_VOL_EXIST or "exists" in one_line(error)
+
+
 def one_line(error: Any) -> str:
     """libvirt's message without its line breaks."""
     return " ".join(str(error.get_error_message() or error).split())

@@ -25,7 +25,7 @@ from typing import Any
 
 from ...errors import MigrationBlocked, MigrationFailed
 from ...model import Owner
-from .connection import libvirt, one_line, told
+from .connection import is_there_already, libvirt, one_line, told
 
 POOL = "virt8ra-owners"
 PROBE = "virt8ra-guard-probe-"
@@ -219,7 +219,7 @@ class Registry:
             try:
                 volume = pool.createXML(ET.tostring(root, encoding="unicode"))
             except libvirt.libvirtError as error:
-                if error.get_error_code() != libvirt.VIR_ERR_STORAGE_VOL_EXIST and "exists" not in one_line(error):
+                if not is_there_already(error):
                     raise
                 return False
             stream = self._connection.newStream()

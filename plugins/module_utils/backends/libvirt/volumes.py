@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...errors import BackendError, NotFoundError
-from .connection import libvirt, told
+from ...errors import BackendError, ExistsError, NotFoundError
+from .connection import is_there_already, libvirt, one_line, told
 
 # Pools whose volumes are files, and pools whose volumes are block devices of the exact size.
 FILE_POOLS = ("dir", "fs", "netfs")
@@ -112,8 +112,14 @@ def free_bytes(conn: Any, pool: str) -> int:
 def create_volume(conn: Any, pool: str, name: str, size: int, format: str) -> str:
     """Make an empty thin volume of exactly ``size`` virtual bytes; its path. A volume of that name is an error, never overwritten."""
     holder = active_pool(conn, pool)
-    with told(f"creating the volume {name} in pool {pool}"):
-        volume = holder.createXML(_volume_xml(name, _whole_kib(size), format))
+    what = f"creating the volume {name} in pool {pool}"
+    with told(what):
+        try:
+            volume = holder.createXML(_volume_xml(name, _whole_kib(size), format))
+        except libvirt.libvirtError as error:
+            if is_there_already(error):
+                raise ExistsError(f"{what} failed: {one_line(error)}", remedy="look whose volume that is") from error
+            raise
     return _grown(volume, size)
 
 

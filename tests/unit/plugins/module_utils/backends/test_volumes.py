@@ -11,6 +11,7 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvir
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvirt.new_disks import made_disks, plan_disks
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import (
     BackendError,
+    ExistsError,
     FederationError,
     InputError,
     NotFoundError,
@@ -53,7 +54,7 @@ def test_a_volume_has_the_exact_size_and_goes_again(conn):
 
 def test_a_volume_is_never_written_over(conn):
     volumes.create_volume(conn, POOL, "a.qcow2", 512, "qcow2")
-    with pytest.raises(BackendError):
+    with pytest.raises(ExistsError, match="look whose volume that is"):
         volumes.create_volume(conn, POOL, "a.qcow2", 1024, "qcow2")
     assert volumes.volume_sizes(conn, [f"{PATH}/a.qcow2"]) == {f"{PATH}/a.qcow2": 512}
 
