@@ -13,6 +13,7 @@ from typing import Any
 from ansible.module_utils.common.parameters import env_fallback
 
 from .model import DISK_BUSES, DISK_FORMATS, FIRMWARES, NIC_MODELS
+from .rules import LEVELS, WEIGHTS
 
 DEFAULT_URI = "qemu:///system"
 DEFAULT_CONNECT_TIMEOUT = 15
@@ -59,6 +60,7 @@ def vm_spec() -> Spec:
         "console_log": {"type": "bool"},
         "autostart": {"type": "bool"},
         "allowed_countries": {"type": "list", "elements": "str"},
+        "placement": {"type": "dict", "options": _placement_spec()},
     }
 
 
@@ -118,4 +120,52 @@ def _nic_spec() -> Spec:
         "network": {"type": "str", "required": True},
         "mac": {"type": "str"},
         "model": {"type": "str", "choices": list(NIC_MODELS)},
+    }
+
+
+def _placement_spec() -> Spec:
+    names = {"type": "list", "elements": "str"}
+    grouped = {
+        "type": "list",
+        "elements": "dict",
+        "options": {"group": {"type": "str", "required": True}, "level": {"type": "str", "choices": list(LEVELS)}},
+    }
+    return {
+        "forbidden_countries": names,
+        "allowed_providers": names,
+        "forbidden_providers": names,
+        "certifications": names,
+        "cpu_features": names,
+        "devices": {"type": "list", "elements": "dict", "options": _device_spec()},
+        "groups": names,
+        "anti_affinity": grouped,
+        "affinity": grouped,
+        "keep_together": grouped,
+        "round_trips": {"type": "list", "elements": "dict", "options": _round_trip_spec()},
+        "weights": {"type": "dict", "options": {name: {"type": "float"} for name in WEIGHTS}},
+        "override": {
+            "type": "dict",
+            "options": {"hypervisor": {"type": "str", "required": True}, "reason": {"type": "str", "required": True}},
+        },
+        "unreadable": {"type": "str"},
+    }
+
+
+def _device_spec() -> Spec:
+    return {
+        "kind": {"type": "str", "required": True},
+        "vendor": {"type": "str"},
+        "product": {"type": "str"},
+        "count": {"type": "int"},
+    }
+
+
+def _round_trip_spec() -> Spec:
+    return {
+        "site": {"type": "str"},
+        "vm": {"type": "str"},
+        "point": {"type": "str"},
+        "latitude": {"type": "float"},
+        "longitude": {"type": "float"},
+        "max_ms": {"type": "float"},
     }

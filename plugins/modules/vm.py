@@ -125,6 +125,160 @@ options:
       - They travel with the VM, and every migration keeps to them.
     type: list
     elements: str
+  placement:
+    description:
+      - Where the VM may run beside O(allowed_countries), and where it had better run. M(virt8ra.federation.placement) finds the place.
+      - It is replaced as a whole. It travels with the VM and holds on every migration. An empty mapping takes it away.
+      - Rules that contradict each other are refused.
+    type: dict
+    suboptions:
+      forbidden_countries:
+        description: ISO 3166-1 codes of the countries in which it may not run.
+        type: list
+        elements: str
+      allowed_providers:
+        description: The only providers at whose sites it may run.
+        type: list
+        elements: str
+      forbidden_providers:
+        description: The providers at whose sites it may not run.
+        type: list
+        elements: str
+      certifications:
+        description: What the site must have attested, by the claims of its C(attestations) that have not expired.
+        type: list
+        elements: str
+      cpu_features:
+        description: Names of CPU features that a guest must be able to have there, such as V(avx2).
+        type: list
+        elements: str
+      devices:
+        description: Devices of the hypervisor that must be free there.
+        type: list
+        elements: dict
+        suboptions:
+          kind:
+            description: The kind, such as V(gpu), V(network), V(storage) or V(accelerator).
+            type: str
+            required: true
+          vendor:
+            description: Part of the vendor's name, or its PCI ID such as V(0x10de). Any vendor unless this is set.
+            type: str
+          product:
+            description: Part of the product's name, or its PCI ID. Any product unless this is set.
+            type: str
+          count:
+            description: How many of them; one unless this is set.
+            type: int
+      groups:
+        description:
+          - Labels of groups that the VM belongs to. Those in O(placement.anti_affinity) and O(placement.keep_together) need not be repeated.
+        type: list
+        elements: str
+      anti_affinity:
+        description: Groups of which no two VMs run at the same place.
+        type: list
+        elements: dict
+        suboptions:
+          group:
+            description: The label of the group.
+            type: str
+            required: true
+          level:
+            description: What the same place is; V(hypervisor) unless this is set.
+            type: str
+            choices: [hypervisor, site, provider]
+      affinity:
+        description: Groups of which another VM must run at the same place. The VM does not belong to the group by this.
+        type: list
+        elements: dict
+        suboptions:
+          group:
+            description: The label of the group.
+            type: str
+            required: true
+          level:
+            description: What the same place is; V(hypervisor) unless this is set.
+            type: str
+            choices: [hypervisor, site, provider]
+      keep_together:
+        description: Groups all of whose VMs run at the same place.
+        type: list
+        elements: dict
+        suboptions:
+          group:
+            description: The label of the group.
+            type: str
+            required: true
+          level:
+            description: What the same place is; V(hypervisor) unless this is set.
+            type: str
+            choices: [hypervisor, site, provider]
+      round_trips:
+        description:
+          - What it shall be near to, each exactly one of C(site), C(vm) and C(point).
+          - A measured median counts. Where nothing was measured, the distance says what it is at least.
+        type: list
+        elements: dict
+        suboptions:
+          site:
+            description: The name of a site.
+            type: str
+          vm:
+            description: The name of another VM.
+            type: str
+          point:
+            description: The name of a point of a user's, by which it was measured or which has coordinates.
+            type: str
+          latitude:
+            description: Degrees north of the point.
+            type: float
+          longitude:
+            description: Degrees east of the point.
+            type: float
+          max_ms:
+            description: The most milliseconds there and back. Without it, only the weights speak of it.
+            type: float
+      weights:
+        description: How much each wish counts, 0 or more. Without any, V(spread) alone counts.
+        type: dict
+        suboptions:
+          round_trip:
+            description: Short round trips to O(placement.round_trips).
+            type: float
+          spread:
+            description: Hypervisors of which most is free.
+            type: float
+          pack:
+            description: Hypervisors of which least is free.
+            type: float
+          price:
+            description: A low price, by the site's C(cpu_price) and C(memory_price).
+            type: float
+          energy:
+            description: Little energy, by the site's C(energy).
+            type: float
+          distance:
+            description: Short distances to O(placement.round_trips).
+            type: float
+          provider_diversity:
+            description: Providers that run few of the VMs.
+            type: float
+      override:
+        description: Why it is at a hypervisor that breaks its rules; the playbook C(deploy) writes it.
+        type: dict
+        suboptions:
+          hypervisor:
+            description: The name of that hypervisor.
+            type: str
+            required: true
+          reason:
+            description: The reason, in a sentence.
+            type: str
+            required: true
+      unreadable:
+        description: Why a policy that travelled with the VM cannot be read. Nobody writes it; such a VM goes nowhere until it has a new policy.
+        type: str
   adopt:
     description: Take over a VM that the federation does not manage yet. Without it, such a VM is not touched.
     type: bool
@@ -172,6 +326,10 @@ EXAMPLES = r"""
       - network: public
     console_log: true
     allowed_countries: [ES, DE]
+    placement:
+      certifications: [ISO 27001]
+      anti_affinity: [{group: web, level: site}]
+      weights: {spread: 1, price: 2}
     site: "{{ federation_site }}"
     hypervisor: "{{ inventory_hostname }}"
 

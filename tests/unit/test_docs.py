@@ -308,6 +308,8 @@ LAYERS = {
     "crew": 1,
     "fields": 2,
     "files": 2,
+    "portable": 1,
+    "rules": 2.5,
     "model": 3,
     "federation": 4,
     "selection": 4,
