@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from .attestations import certifications, read_attestations
 from .countries import check_country
 from .errors import InputError
 from .fields import Fields, unique
@@ -137,7 +138,7 @@ class Site(Portable):
             labels=fields.text_map("labels"),
             networks=fields.text_map("networks"),
             storage=fields.text_map("storage"),
-            attestations=_attestations(fields),
+            attestations=read_attestations(fields),
             cpu_overcommit=_or_default(fields.number("cpu_overcommit", 0.1, 100), DEFAULT_CPU_OVERCOMMIT),
             memory_overcommit=_or_default(fields.number("memory_overcommit", 0.1, 10), DEFAULT_MEMORY_OVERCOMMIT),
             cpu_price=fields.number("cpu_price", 0, 1e6),
@@ -151,15 +152,8 @@ class Site(Portable):
         return read
 
     def certifications(self, today: date) -> frozenset[str]:
-        """The claims that are attested on that day: issued, not expired, and not denied."""
-        return frozenset(
-            attestation["claim"]
-            for attestation in self.attestations
-            if attestation.get("claim")
-            and attestation.get("value", True) not in (False, None, "")
-            and date.fromisoformat(attestation.get("issued") or "0001-01-01") <= today
-            and date.fromisoformat(attestation.get("expires") or "9999-12-31") >= today
-        )
+        """What is attested of it on that day."""
+        return certifications(self.attestations, today)
 
     def local_storage(self, logical: str, option: str) -> str:
         """The pool behind a logical storage name; InputError when the site maps none."""
@@ -180,25 +174,6 @@ class Site(Portable):
 
 def _or_default(number: float | None, default: float) -> float:
     return default if number is None else number
-
-
-def _attestations(fields: Fields) -> tuple[dict[str, Any], ...]:
-    """Free mappings, of which only what placement reads is checked: a claim is a string, dates are ISO 8601."""
-    attested = fields.mappings("attestations")
-    for index, attestation in enumerate(attested):
-        where = f"{fields.path('attestations')}[{index}]"
-        if not isinstance(attestation.get("claim", ""), str):
-            raise InputError(
-                "is not a string", option=f"{where}.claim", value=attestation["claim"], remedy="name what is attested, in quotes"
-            )
-        for key in ("issued", "expires"):
-            written = attestation.get(key)
-            try:
-                if written is not None:
-                    date.fromisoformat(written)
-            except (TypeError, ValueError):
-                raise InputError("is not a date", option=f"{where}.{key}", value=written, remedy="write it as 2026-12-31") from None
-    return attested
 
 
 def _mapped(mapping: dict[str, str], logical: str, option: str, of: str) -> str:

@@ -27,7 +27,7 @@ _MAX_WEIGHT = 1000.0
 
 @dataclass(frozen=True)
 class Device(Portable):
-    """``count`` devices of a kind such as ``gpu``; ``vendor`` and ``product`` are part of a name or a PCI ID, empty for any."""
+    """``count`` devices of a kind such as ``gpu``; ``vendor`` and ``product`` are part of its name, or PCI IDs; empty for any."""
 
     kind: str
     vendor: str = ""

@@ -158,14 +158,14 @@ options:
         elements: dict
         suboptions:
           kind:
-            description: The kind, such as V(gpu), V(network), V(storage) or V(accelerator).
+            description: The kind as M(virt8ra.federation.site_info) tells it, such as V(gpu).
             type: str
             required: true
           vendor:
-            description: Part of the vendor's name, or its PCI ID such as V(0x10de). Any vendor unless this is set.
+            description: Part of the device's name such as V(NVIDIA), or the vendor's PCI ID such as V(10de). Any vendor unless this is set.
             type: str
           product:
-            description: Part of the product's name, or its PCI ID. Any product unless this is set.
+            description: Part of the device's name, or the product's PCI ID. Any product unless this is set.
             type: str
           count:
             description: How many of them; one unless this is set.
