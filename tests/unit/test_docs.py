@@ -312,6 +312,7 @@ LAYERS = {
     "federation": 4,
     "selection": 4,
     "desired_vm": 4,
+    "host_cpu": 4,
     "inventory": 5,
     "backends": 6,
     "migration": 7,
