@@ -313,6 +313,8 @@ LAYERS = {
     "selection": 4,
     "desired_vm": 4,
     "host_cpu": 4,
+    "latency": 4,
+    "handshakes": 5,
     "inventory": 5,
     "backends": 6,
     "migration": 7,
