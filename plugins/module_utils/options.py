@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible.module_utils.common.parameters import env_fallback
 
+from .host_cpu import ACCELERATORS
 from .model import DISK_BUSES, DISK_FORMATS, FIRMWARES, NIC_MODELS
 from .rules import LEVELS, WEIGHTS
 
@@ -39,9 +40,19 @@ def site_spec() -> Spec:
     return {"site": {"type": "dict", "required": True}}
 
 
-def hypervisor_spec() -> Spec:
+def hypervisor_spec(required: bool = True) -> Spec:
     """The hypervisor's own name in the federation (``inventory_hostname``)."""
-    return {"hypervisor": {"type": "str", "required": True, "fallback": (env_fallback, ["VIRT8RA_HYPERVISOR"])}}
+    return {"hypervisor": {"type": "str", "required": required, "fallback": (env_fallback, ["VIRT8RA_HYPERVISOR"])}}
+
+
+def cpus_spec() -> Spec:
+    """Processors of other hypervisors, as ``HostCpu.to_dict`` gives them."""
+    keys = {"hypervisor": "str", "accelerator": "str", "description": "str", "models": "list", "known_models": "list"}
+    options: Spec = {key: {"type": kind, "required": True} for key, kind in keys.items()}
+    for key in ("models", "known_models"):
+        options[key]["elements"] = "str"
+    options["accelerator"]["choices"] = list(ACCELERATORS)
+    return {"type": "list", "elements": "dict", "options": options}
 
 
 def vm_spec() -> Spec:

@@ -54,6 +54,7 @@ options:
     description:
       - A named CPU model, or V(baseline) for the richest one of this hypervisor that can be migrated, stored under its name.
       - A baseline is computed once, when the VM is created; on a VM that exists it keeps the model that the VM has.
+      - With O(baseline_cpus), it is the richest one that those hypervisors can run as well.
       - A new VM gets V(Nehalem) unless this is set, which nearly every machine of the last fifteen years can run.
     type: str
   machine:
@@ -295,6 +296,37 @@ options:
     type: str
     choices: [auto, kvm, tcg]
     default: auto
+  baseline_cpus:
+    description:
+      - The processors of the other hypervisors that the VM may ever go to, each as M(virt8ra.federation.site_info) returned it there as
+        C(facts.host_cpu). An entry of O(hypervisor) itself is passed over.
+      - Used when a VM is created with O(cpu_model=baseline). The VM is refused if there is no such CPU, and the hypervisor that breaks it is named.
+    type: list
+    elements: dict
+    suboptions:
+      hypervisor:
+        description: The hypervisor's name.
+        type: str
+        required: true
+      accelerator:
+        description: What its guests get.
+        type: str
+        choices: [kvm, tcg]
+        required: true
+      description:
+        description: Its processor as XML; empty where its libvirt cannot name it.
+        type: str
+        required: true
+      models:
+        description: The named CPU models that can run there as they are.
+        type: list
+        elements: str
+        required: true
+      known_models:
+        description: All CPU models that its QEMU has.
+        type: list
+        elements: str
+        required: true
   shutdown_timeout:
     description: Seconds that the guest has to shut down. With V(0) it is not asked.
     type: int
@@ -330,6 +362,16 @@ EXAMPLES = r"""
       certifications: [ISO 27001]
       anti_affinity: [{group: web, level: site}]
       weights: {spread: 1, price: 2}
+    site: "{{ federation_site }}"
+    hypervisor: "{{ inventory_hostname }}"
+
+- name: Make a VM that may move to other hypervisors, with all that their processors share
+  virt8ra.federation.vm:
+    name: wanderer
+    cpus: 1
+    memory: 256MiB
+    cpu_model: baseline
+    baseline_cpus: "{{ groups.hypervisors | map('extract', hostvars, ['seen', 'facts', 'host_cpu']) }}"
     site: "{{ federation_site }}"
     hypervisor: "{{ inventory_hostname }}"
 
@@ -416,8 +458,15 @@ from typing import Any
 
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.base import VmRequest
 from ansible_collections.virt8ra.federation.plugins.module_utils.desired_vm import written
+from ansible_collections.virt8ra.federation.plugins.module_utils.host_cpu import read_cpus
 from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
-from ansible_collections.virt8ra.federation.plugins.module_utils.options import hypervisor_spec, libvirt_spec, site_spec, vm_spec
+from ansible_collections.virt8ra.federation.plugins.module_utils.options import (
+    cpus_spec,
+    hypervisor_spec,
+    libvirt_spec,
+    site_spec,
+    vm_spec,
+)
 
 POLICY = {
     "state": {"type": "str", "choices": ["present", "running", "stopped", "absent"], "default": "present"},
@@ -432,7 +481,13 @@ POLICY = {
 def work(module: FederationModule) -> dict[str, Any]:
     params = module.params
     given = {key: value for key, value in written(params).items() if key != "name"}
-    request = VmRequest(name=params["name"], hypervisor=params["hypervisor"], given=given, **{key: params[key] for key in POLICY})
+    request = VmRequest(
+        name=params["name"],
+        hypervisor=params["hypervisor"],
+        given=given,
+        baseline_cpus=read_cpus(params["baseline_cpus"] or [], "baseline_cpus"),
+        **{key: params[key] for key in POLICY},
+    )
     backend = module.backend()
     plan = backend.plan_vm(request)
     for warning in plan.warnings:
@@ -453,7 +508,7 @@ def work(module: FederationModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run_module({**vm_spec(), **POLICY, **libvirt_spec(), **site_spec(), **hypervisor_spec()}, work)
+    run_module({**vm_spec(), **POLICY, "baseline_cpus": cpus_spec(), **libvirt_spec(), **site_spec(), **hypervisor_spec()}, work)
 
 
 if __name__ == "__main__":

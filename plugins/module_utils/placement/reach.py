@@ -1,26 +1,21 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How far it is from a place to somewhere: the measured round trip, or what the distance says it is at least.
-
-Light in fibre goes some 200 km in a millisecond, so there and back is a millisecond for each 100 km of great circle.
-"""
+"""How far it is from a place to somewhere: the measured round trip, or what the distance says it is at least."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
 from ..fields import Fields
+from ..latency import KM_PER_MS, great_circle_km
 from ..model import Site
 from ..rules import RoundTrip
 from .places import Place
 
-KM_PER_MS = 100.0
-_EARTH_KM = 6371.0
 _MAX_MS = 1e7
 
 
@@ -109,19 +104,19 @@ class Reaches:
         return None
 
     def _bound(self, site: str, there: tuple[float, float] | None) -> Reach | None:
-        km = _great_circle(self._coordinates.get(site), there)
+        km = _kilometres(self._coordinates.get(site), there)
         return None if km is None else Reach(km / KM_PER_MS, False)
 
     def km_to_trip(self, place: Place, trip: RoundTrip) -> float | None:
         """Great circle to a site or a point; None without coordinates."""
         if trip.site:
             return self.km_between(place.site.name, trip.site)
-        return _great_circle(self._coordinates.get(place.site.name), _coordinates(trip.latitude, trip.longitude))
+        return _kilometres(self._coordinates.get(place.site.name), _coordinates(trip.latitude, trip.longitude))
 
     def km_between(self, site: str, other: str) -> float | None:
         if site == other:
             return 0.0
-        return _great_circle(self._coordinates.get(site), self._coordinates.get(other))
+        return _kilometres(self._coordinates.get(site), self._coordinates.get(other))
 
 
 def _between_sites(medians: Mapping[tuple[str, str], float], at: Mapping[str, str]) -> dict[tuple[str, str], float]:
@@ -138,13 +133,8 @@ def _coordinates(latitude: float | None, longitude: float | None) -> tuple[float
     return None if latitude is None or longitude is None else (latitude, longitude)
 
 
-def _great_circle(here: tuple[float, float] | None, there: tuple[float, float] | None) -> float | None:
-    if here is None or there is None:
-        return None
-    north, other_north = math.radians(here[0]), math.radians(there[0])
-    half = math.sin((other_north - north) / 2) ** 2
-    half += math.cos(north) * math.cos(other_north) * math.sin(math.radians(there[1] - here[1]) / 2) ** 2
-    return 2 * _EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
+def _kilometres(here: tuple[float, float] | None, there: tuple[float, float] | None) -> float | None:
+    return None if here is None or there is None else great_circle_km(here, there)
 
 
 def check_trips(trips: Sequence[RoundTrip], sites: Iterable[str], vms: Iterable[str], where: str) -> None:
