@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..fields import unique
 from ..model import Site, Vm
 from .answer import Change, Exclusion, Judge, Ranked, sentence_of_failure
+from .hard import Breach
 from .needs import Compiler, Need
 from .occupancy import NOWHERE, Occupancy
 from .places import Place, Present, read_places, read_present
@@ -32,7 +33,8 @@ _HELD_BACK = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 class Question:
     """What is to be placed, and what is known. ``present`` are the VMs that are there, with their policies.
 
-    ``spare``: all of them together must survive the loss of any one site.
+    ``spare``: all of them together must survive the loss of any one site. ``at``: hypervisors that were chosen for VMs already, whose
+    rules are only checked; ``override``: they are broken there with leave.
     """
 
     sites: tuple[Site, ...]
@@ -42,6 +44,8 @@ class Question:
     reaches: Reaches
     today: date
     spare: bool = False
+    at: dict[str, str] = field(default_factory=dict)
+    override: bool = False
 
     @classmethod
     def read(
@@ -54,6 +58,8 @@ class Question:
         present: Mapping[str, Any] | None = None,
         latencies: Sequence[Any] = (),
         spare: bool = False,
+        at: Mapping[str, Any] | None = None,
+        override: bool = False,
     ) -> Question:
         """
         :param sites: entries of the federation file
@@ -72,10 +78,22 @@ class Question:
         read_vms = [Vm.from_dict(vm, f"vms[{index}]") for index, vm in enumerate(vms)]
         unique([vm.name for vm in read_vms], "vms[].name")
         there = read_present(places, present or {})
-        question = cls(read_sites, places, tuple(read_vms), there, Reaches(read_sites, latencies), today, spare)
+        question = cls(
+            read_sites, places, tuple(read_vms), there, Reaches(read_sites, latencies), today, spare, dict(at or {}), override
+        )
         for index, vm in enumerate(read_vms):
             question.check(vm, f"vms[{index}].placement")
+        question.check_chosen()
         return question
+
+    def check_chosen(self) -> None:
+        """Refuse a VM that is not to be placed, and a hypervisor that no site has."""
+        known = {"VM to be placed": [vm.name for vm in self.vms], "hypervisor of any site": [one.hypervisor for one in self.places]}
+        for name, hypervisor in self.at.items():
+            for (what, names), value in zip(known.items(), (name, hypervisor)):
+                if value not in names:
+                    remedy = f"use one of: {', '.join(sorted(names)[:20]) or 'none'}"
+                    raise InputError(f"is not a {what}", option=f"at.{name}", value=value, remedy=remedy)
 
     def check(self, vm: Vm, where: str) -> None:
         """Refuse what no site attests, and round trips to what there is not."""
@@ -96,13 +114,17 @@ class Question:
 
 @dataclass
 class Placement:
-    """The answer. ``missing``: the VMs without a place; ``losses``: the sites that must not be lost; both empty when all is well."""
+    """The answer. ``missing``: the VMs without a place; ``losses``: the sites that must not be lost; both empty when all is well.
+
+    ``broken``: the rules that hypervisors which were chosen already break, by VM.
+    """
 
     needs: list[Need]
     world: Occupancy
     judge: Judge
     missing: list[Need] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    broken: dict[str, list[Breach]] = field(default_factory=dict)
 
     @property
     def found(self) -> bool:
@@ -138,8 +160,20 @@ class Placement:
         found = (self.judge.least_change(need) for need in self.missing)
         return [change for change in found if change is not None]
 
+    def remedy(self) -> str:
+        """What to do when it failed, as an imperative."""
+        if any(need.name in self.broken for need in self.missing):
+            return "choose another hypervisor, or say with an override reason why the rules are broken"
+        changes = self.changes()
+        if changes:
+            return f"the least change: {', and '.join(changes[0].changes)}"
+        return "add room at another site, or place fewer VMs"
+
     def sentence(self) -> str:
         """Why it failed, in one sentence; empty where it did not."""
+        refused = [breach for need in self.missing for breach in self.broken.get(need.name, ())]
+        if refused:
+            return "; ".join(breach.sentence for breach in refused)
         if self.missing:
             return sentence_of_failure(self.missing, self.exclusions(self.missing[:1]))
         return "; ".join(loss.sentence() for loss in self.losses)
@@ -149,8 +183,9 @@ def place(question: Question) -> Placement:
     """A place for every VM; a VM that is there already stays where its rules allow it."""
     asked = _Asked(question)
     world, todo = asked.started()
-    search = Search(world, todo)
-    missing = search.run()
+    refused = [need for need in todo if need.name in question.at]
+    search = Search(world, [need for need in todo if need not in refused])
+    missing = [*refused, *search.run()]
     if missing:
         return asked.answer(world, missing)
     search.improve()
@@ -164,14 +199,37 @@ class _Asked:
         self._question = question
         self._compiler = Compiler(question.places, question.reaches, question.today)
         self._needs = self._compiler.compile(question.vms, question.present)
+        self._broken: dict[str, list[Breach]] = {}
 
     def answer(self, world: Occupancy, missing: Sequence[Need] = (), lost: Sequence[Loss] = ()) -> Placement:
         judge = Judge(world, self._compiler.wishes, self._question.today)
-        return Placement(self._needs, world, judge, list(missing), list(lost))
+        return Placement(self._needs, world, judge, list(missing), list(lost), self._broken)
 
     def started(self, held_back: float = 0.0) -> tuple[Occupancy, list[Need]]:
         """Everything that is there at its place, and the VMs that are to be placed yet."""
-        return _started(self._question, self._needs, self._compiler, held_back)
+        question = self._question
+        world = Occupancy(question.places, self._needs, question.reaches, self._compiler.wishes, held_back)
+        asked = [need for need in self._needs if not need.fixed]
+        for need in self._needs:
+            if need.fixed:
+                world.put(need, need.home, counted=True)
+            elif need.home != NOWHERE and (need.running or question.places[need.home].counts_stopped):
+                world.credit(need)
+        for need in asked:
+            if need.name in question.at:
+                self._hold(world, need)
+            elif need.home in need.allowed and world.fits(need, need.home):
+                world.put(need, need.home)
+        return world, [need for need in asked if world.place_of[need.number] == NOWHERE]
+
+    def _hold(self, world: Occupancy, need: Need) -> None:
+        """At the hypervisor that was chosen, if that breaks nothing or may break it."""
+        at = next(n for n, place in enumerate(world.places) if place.hypervisor == self._question.at[need.name])
+        breaches = Judge(world, self._compiler.wishes, self._question.today).breaches(need, at)
+        if breaches:
+            self._broken[need.name] = breaches
+        if not breaches or self._question.override:
+            world.put(need, at)
 
     def with_spare(self, world: Occupancy) -> Placement:
         """The same, or one with more kept free everywhere; at last, whatever the search through comes to."""
@@ -192,22 +250,6 @@ class _Asked:
         if Search(last, todo, lambda: not losses(last, movable)).run():
             return self.answer(world, lost=lost)
         return self.answer(last)
-
-
-def _started(question: Question, needs: Sequence[Need], compiler: Compiler, held_back: float) -> tuple[Occupancy, list[Need]]:
-    """Everything that is there at its place, and the VMs that are to be placed yet."""
-    world = Occupancy(question.places, needs, question.reaches, compiler.wishes, held_back)
-    for need in needs:
-        if need.fixed:
-            world.put(need, need.home, counted=True)
-    asked = [need for need in needs if not need.fixed]
-    for need in asked:
-        if need.home != NOWHERE and (need.running or question.places[need.home].counts_stopped):
-            world.credit(need)
-    for need in asked:
-        if need.home in need.allowed and world.fits(need, need.home):
-            world.put(need, need.home)
-    return world, [need for need in asked if world.place_of[need.number] == NOWHERE]
 
 
 def _moved(source: Occupancy, target: Occupancy, todo: Sequence[Need]) -> Occupancy:

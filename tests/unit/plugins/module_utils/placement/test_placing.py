@@ -378,3 +378,29 @@ def test_an_expired_certification_does_not_count():
     expired = {**RIOJA, "attestations": [{**ISO, "expires": "2026-11-24"}]}
     with pytest.raises(InputError, match="is attested by no site today"):
         ask([expired, BADEN], FACTS, [vm("a", placement={"certifications": ["ISO 27001"]})])
+
+
+def test_a_chosen_hypervisor_is_checked_and_broken_only_with_leave():
+    web = vm("web", allowed_countries=["ES"])
+    apart = [vm(f"db-{n}", placement={"anti_affinity": [{"group": "db"}]}) for n in (1, 2)]
+    assert where([web], at={"web": "kvm2"}) == {"web": "kvm2"}
+    refused = ask(SITES, FACTS, [web], at={"web": "kvm3"})
+    assert (refused.found, refused.sentence()) == (False, "VM web may run in ES only, and site baden is in DE")
+    assert "override" in refused.remedy()
+    left = ask(SITES, FACTS, [web, *apart], at={"web": "kvm3", "db-1": "kvm3"}, override=True)
+    assert (left.found, left.assignment()["web"], left.assignment()["db-1"]) == (True, "kvm3", "kvm3")
+    assert left.assignment()["db-2"] != "kvm3", "the others keep their rules"
+    assert list(left.broken) == ["web"]
+
+
+@pytest.mark.parametrize(
+    ("at", "sentence"),
+    [
+        ({"b": "kvm1"}, "at.b='b': is not a VM to be placed; use one of: a"),
+        ({"a": "kvm9"}, "at.a='kvm9': is not a hypervisor of any site; use one of: kvm1, kvm2, kvm3"),
+    ],
+)
+def test_a_choice_that_cannot_be_meant(at, sentence):
+    with pytest.raises(InputError) as caught:
+        ask(SITES, FACTS, [vm("a")], at=at)
+    assert str(caught.value) == sentence
