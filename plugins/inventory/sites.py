@@ -30,7 +30,7 @@ description:
   - "Variables of a node: C(federation_site), C(federation_cluster), C(federation_node)."
   - "Variables of a VM: C(federation_uuid), C(federation_state) (V(running), V(paused), V(stopped) or V(crashed)),
     C(federation_hypervisor_name), C(federation_cpus), C(federation_memory) and sizes in C(federation_disks) in bytes,
-    C(federation_nics), C(federation_description), C(federation_allowed_countries), C(federation_owner) (the hypervisor that
+    C(federation_nics), C(federation_description), C(federation_allowed_countries), C(federation_placement), C(federation_owner) (the hypervisor that
     may run it, and the epoch), C(federation_migration) (its last migration: source, target, mode and phase),
     C(federation_managed) (whether the federation made it), C(federation_addresses), best first."
   - The C(ansible_host) of a running VM is the address that its DHCP lease, else its guest agent, else the hypervisor's ARP
@@ -153,10 +153,29 @@ options:
         type: dict
         default: {}
       attestations:
-        description: Statements about the site that compliance reports cite.
+        description:
+          - Statements about the site that compliance reports cite. Placement takes the C(claim) of each as a certification, unless its
+            C(value) is false, or C(issued) and C(expires) say that it does not hold today.
         type: list
         elements: dict
         default: []
+      cpu_overcommit:
+        description: How many vCPUs may be promised for each CPU of a hypervisor.
+        type: float
+        default: 4.0
+      memory_overcommit:
+        description: How much memory may be promised, as a multiple of what a hypervisor has.
+        type: float
+        default: 1.0
+      cpu_price:
+        description: The price of a vCPU for an hour, in the federation's currency.
+        type: float
+      memory_price:
+        description: The price of a GiB of memory for an hour, in the federation's currency.
+        type: float
+      energy:
+        description: The watts that a vCPU in use draws.
+        type: float
       backend:
         description: What the site speaks. Only declared hosts come of a site that speaks V(kubernetes).
         type: str

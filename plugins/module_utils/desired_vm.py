@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .model import Disk, Nic, Vm
+from .rules import check_countries
 
 SPEC_KEYS = tuple(field.name for field in dataclasses.fields(Vm))
 # What stands in for the required keys of a VM that is there, when only other keys are to be checked.
@@ -53,7 +54,10 @@ def desired_vm(given: Mapping[str, Any], current: Vm | None) -> Vm:
         changes["disks"] = _in_order(read.disks, [disk.name for disk in current.disks], lambda disk: disk.name)
     if "nics" in given:
         changes["nics"] = _in_order(read.nics, [nic.mac for nic in current.nics], lambda nic: nic.mac)
-    return dataclasses.replace(current, **changes)
+    wanted = dataclasses.replace(current, **changes)
+    if "allowed_countries" in given or "placement" in given:
+        check_countries(wanted.allowed_countries, wanted.placement)
+    return wanted
 
 
 def _merged_disk(given: Mapping[str, Any], current: Disk | None) -> dict[str, Any]:

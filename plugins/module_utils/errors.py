@@ -77,3 +77,7 @@ class MigrationBlocked(FederationError):
 
 class MigrationFailed(FederationError):
     """A migration did not come to its end; the message says where the VM runs now."""
+
+
+class NoPlaceError(FederationError):
+    """No placement keeps all rules; nothing was touched, and ``details`` say what excludes what."""

@@ -29,6 +29,7 @@ VM_KEYS = (
     "disks",
     "nics",
     "allowed_countries",
+    "placement",
     "owner",
     "migration",
     "managed",

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import re
 import uuid as uuidlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
+from .attestations import certifications, read_attestations
 from .countries import check_country
 from .errors import InputError
 from .fields import Fields, unique
+from .portable import Portable
+from .rules import PlacementRules, check_countries, read_rules
 
 BACKENDS = ("libvirt", "kubernetes")
 DISK_FORMATS = ("qcow2", "raw")
@@ -27,28 +31,12 @@ NIC_MODELS = ("virtio", "e1000e", "rtl8139")
 NODE_ROLES = ("server", "agent")
 VM_STATES = ("running", "paused", "stopped", "crashed")
 DEFAULT_CPU_MODEL = "Nehalem"
+DEFAULT_CPU_OVERCOMMIT = 4.0
+DEFAULT_MEMORY_OVERCOMMIT = 1.0
 
 _MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
 _DEVICE = re.compile(r"^(vd|sd)[a-z]\Z")
 _FLOATING_MACHINES = ("pc", "q35", "virt")
-
-
-@dataclass(frozen=True)
-class Portable:
-    """What has a dictionary form, which is the portable schema."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready data; tuples become lists."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
 
 
 @dataclass(frozen=True)
@@ -110,7 +98,12 @@ class Cluster(Portable):
 
 @dataclass(frozen=True)
 class Site(Portable):
-    """One location of one provider; ``networks`` and ``storage`` map logical names to the site's own."""
+    """One location of one provider; ``networks`` and ``storage`` map logical names to the site's own.
+
+    ``cpu_overcommit`` and ``memory_overcommit``: how many times what a hypervisor has may be promised to VMs. ``cpu_price``
+    and ``memory_price``: of a vCPU and of a GiB for an hour, in the federation's currency. ``energy``: watts for a vCPU.
+    None: not told.
+    """
 
     name: str
     provider: str
@@ -122,6 +115,11 @@ class Site(Portable):
     networks: dict[str, str] = field(default_factory=dict)
     storage: dict[str, str] = field(default_factory=dict)
     attestations: tuple[dict[str, Any], ...] = ()
+    cpu_overcommit: float = DEFAULT_CPU_OVERCOMMIT
+    memory_overcommit: float = DEFAULT_MEMORY_OVERCOMMIT
+    cpu_price: float | None = None
+    memory_price: float | None = None
+    energy: float | None = None
     backend: str = "libvirt"
     hypervisors: tuple[Hypervisor, ...] = ()
     clusters: tuple[Cluster, ...] = ()
@@ -140,13 +138,22 @@ class Site(Portable):
             labels=fields.text_map("labels"),
             networks=fields.text_map("networks"),
             storage=fields.text_map("storage"),
-            attestations=fields.mappings("attestations"),
+            attestations=read_attestations(fields),
+            cpu_overcommit=_or_default(fields.number("cpu_overcommit", 0.1, 100), DEFAULT_CPU_OVERCOMMIT),
+            memory_overcommit=_or_default(fields.number("memory_overcommit", 0.1, 10), DEFAULT_MEMORY_OVERCOMMIT),
+            cpu_price=fields.number("cpu_price", 0, 1e6),
+            memory_price=fields.number("memory_price", 0, 1e6),
+            energy=fields.number("energy", 0, 1e6),
             backend=fields.choice("backend", BACKENDS, "libvirt"),
             hypervisors=fields.each("hypervisors", lambda item, path: Hypervisor.from_dict(item, path, site=name)),
             clusters=fields.each("clusters", Cluster.from_dict),
         )
         fields.finish()
         return read
+
+    def certifications(self, today: date) -> frozenset[str]:
+        """What is attested of it on that day."""
+        return certifications(self.attestations, today)
 
     def local_storage(self, logical: str, option: str) -> str:
         """The pool behind a logical storage name; InputError when the site maps none."""
@@ -163,6 +170,10 @@ class Site(Portable):
     def logical_network(self, network: str, preferred: str = "") -> str:
         """The logical name of a network, as logical_storage."""
         return _logical(self.networks, network, preferred)
+
+
+def _or_default(number: float | None, default: float) -> float:
+    return default if number is None else number
 
 
 def _mapped(mapping: dict[str, str], logical: str, option: str, of: str) -> str:
@@ -251,7 +262,7 @@ class Vm(Portable):
     """The portable spec of a VM. Empty ``uuid`` and ``machine`` are chosen by the back end at creation and kept.
 
     ``memory`` in bytes. ``cpu_model`` is a named model or ``baseline``; ``machine`` a pinned version such as
-    ``pc-q35-7.2``. ``allowed_countries`` (empty: any) travels with the VM and holds on every migration.
+    ``pc-q35-7.2``. ``allowed_countries`` (empty: any) and ``placement`` travel with the VM and hold on every migration.
     """
 
     name: str
@@ -267,6 +278,16 @@ class Vm(Portable):
     console_log: bool = False
     autostart: bool = False
     allowed_countries: tuple[str, ...] = ()
+    placement: PlacementRules | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """``placement`` only where there is one."""
+        return {key: value for key, value in super().to_dict().items() if key != "placement" or value}
+
+    @property
+    def rules(self) -> PlacementRules:
+        """The placement policy, also of a VM that has none."""
+        return self.placement or PlacementRules()
 
     @classmethod
     def from_dict(cls, data: Any, where: str = "") -> Vm:
@@ -287,6 +308,7 @@ class Vm(Portable):
             allowed_countries=tuple(
                 check_country(code, fields.path("allowed_countries")) for code in fields.texts("allowed_countries")
             ),
+            placement=read_rules(fields.get("placement"), fields.path("placement")),
         )
         fields.finish()
         read._check(fields)
@@ -312,6 +334,11 @@ class Vm(Portable):
                 ) from None
         unique([disk.name for disk in self.disks], fields.path("disks"))
         unique([nic.mac for nic in self.nics if nic.mac], fields.path("nics"))
+        check_countries(self.allowed_countries, self.placement)
+        for index, trip in enumerate(self.rules.round_trips):
+            if trip.vm == self.name:
+                option = f"{fields.path('placement')}.round_trips[{index}]"
+                raise InputError("is the VM itself", option=option, value=trip.vm, remedy="name another VM, a site or a point")
 
 
 @dataclass(frozen=True)

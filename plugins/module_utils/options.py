@@ -12,7 +12,9 @@ from typing import Any
 
 from ansible.module_utils.common.parameters import env_fallback
 
+from .host_cpu import ACCELERATORS
 from .model import DISK_BUSES, DISK_FORMATS, FIRMWARES, NIC_MODELS
+from .rules import LEVELS, WEIGHTS
 
 DEFAULT_URI = "qemu:///system"
 DEFAULT_CONNECT_TIMEOUT = 15
@@ -38,9 +40,19 @@ def site_spec() -> Spec:
     return {"site": {"type": "dict", "required": True}}
 
 
-def hypervisor_spec() -> Spec:
+def hypervisor_spec(required: bool = True) -> Spec:
     """The hypervisor's own name in the federation (``inventory_hostname``)."""
-    return {"hypervisor": {"type": "str", "required": True, "fallback": (env_fallback, ["VIRT8RA_HYPERVISOR"])}}
+    return {"hypervisor": {"type": "str", "required": required, "fallback": (env_fallback, ["VIRT8RA_HYPERVISOR"])}}
+
+
+def cpus_spec() -> Spec:
+    """Processors of other hypervisors, as ``HostCpu.to_dict`` gives them."""
+    keys = {"hypervisor": "str", "accelerator": "str", "description": "str", "models": "list", "known_models": "list"}
+    options: Spec = {key: {"type": kind, "required": True} for key, kind in keys.items()}
+    for key in ("models", "known_models"):
+        options[key]["elements"] = "str"
+    options["accelerator"]["choices"] = list(ACCELERATORS)
+    return {"type": "list", "elements": "dict", "options": options}
 
 
 def vm_spec() -> Spec:
@@ -59,6 +71,7 @@ def vm_spec() -> Spec:
         "console_log": {"type": "bool"},
         "autostart": {"type": "bool"},
         "allowed_countries": {"type": "list", "elements": "str"},
+        "placement": {"type": "dict", "options": _placement_spec()},
     }
 
 
@@ -118,4 +131,52 @@ def _nic_spec() -> Spec:
         "network": {"type": "str", "required": True},
         "mac": {"type": "str"},
         "model": {"type": "str", "choices": list(NIC_MODELS)},
+    }
+
+
+def _placement_spec() -> Spec:
+    names = {"type": "list", "elements": "str"}
+    grouped = {
+        "type": "list",
+        "elements": "dict",
+        "options": {"group": {"type": "str", "required": True}, "level": {"type": "str", "choices": list(LEVELS)}},
+    }
+    return {
+        "forbidden_countries": names,
+        "allowed_providers": names,
+        "forbidden_providers": names,
+        "certifications": names,
+        "cpu_features": names,
+        "devices": {"type": "list", "elements": "dict", "options": _device_spec()},
+        "groups": names,
+        "anti_affinity": grouped,
+        "affinity": grouped,
+        "keep_together": grouped,
+        "round_trips": {"type": "list", "elements": "dict", "options": _round_trip_spec()},
+        "weights": {"type": "dict", "options": {name: {"type": "float"} for name in WEIGHTS}},
+        "override": {
+            "type": "dict",
+            "options": {"hypervisor": {"type": "str", "required": True}, "reason": {"type": "str", "required": True}},
+        },
+        "unreadable": {"type": "str"},
+    }
+
+
+def _device_spec() -> Spec:
+    return {
+        "kind": {"type": "str", "required": True},
+        "vendor": {"type": "str"},
+        "product": {"type": "str"},
+        "count": {"type": "int"},
+    }
+
+
+def _round_trip_spec() -> Spec:
+    return {
+        "site": {"type": "str"},
+        "vm": {"type": "str"},
+        "point": {"type": "str"},
+        "latitude": {"type": "float"},
+        "longitude": {"type": "float"},
+        "max_ms": {"type": "float"},
     }

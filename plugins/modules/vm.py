@@ -54,6 +54,7 @@ options:
     description:
       - A named CPU model, or V(baseline) for the richest one of this hypervisor that can be migrated, stored under its name.
       - A baseline is computed once, when the VM is created; on a VM that exists it keeps the model that the VM has.
+      - With O(baseline_cpus), it is the richest one that those hypervisors can run as well.
       - A new VM gets V(Nehalem) unless this is set, which nearly every machine of the last fifteen years can run.
     type: str
   machine:
@@ -125,6 +126,160 @@ options:
       - They travel with the VM, and every migration keeps to them.
     type: list
     elements: str
+  placement:
+    description:
+      - Where the VM may run beside O(allowed_countries), and where it had better run. M(virt8ra.federation.placement) finds the place.
+      - It is replaced as a whole. It travels with the VM and holds on every migration. An empty mapping takes it away.
+      - Rules that contradict each other are refused.
+    type: dict
+    suboptions:
+      forbidden_countries:
+        description: ISO 3166-1 codes of the countries in which it may not run.
+        type: list
+        elements: str
+      allowed_providers:
+        description: The only providers at whose sites it may run.
+        type: list
+        elements: str
+      forbidden_providers:
+        description: The providers at whose sites it may not run.
+        type: list
+        elements: str
+      certifications:
+        description: What the site must have attested, by the claims of its C(attestations) that have not expired.
+        type: list
+        elements: str
+      cpu_features:
+        description: Names of CPU features that a guest must be able to have there, such as V(avx2).
+        type: list
+        elements: str
+      devices:
+        description: Devices of the hypervisor that must be free there.
+        type: list
+        elements: dict
+        suboptions:
+          kind:
+            description: The kind as M(virt8ra.federation.site_info) tells it, such as V(gpu).
+            type: str
+            required: true
+          vendor:
+            description: Part of the device's name such as V(NVIDIA), or the vendor's PCI ID such as V(10de). Any vendor unless this is set.
+            type: str
+          product:
+            description: Part of the device's name, or the product's PCI ID. Any product unless this is set.
+            type: str
+          count:
+            description: How many of them; one unless this is set.
+            type: int
+      groups:
+        description:
+          - Labels of groups that the VM belongs to. Those in O(placement.anti_affinity) and O(placement.keep_together) need not be repeated.
+        type: list
+        elements: str
+      anti_affinity:
+        description: Groups of which no two VMs run at the same place.
+        type: list
+        elements: dict
+        suboptions:
+          group:
+            description: The label of the group.
+            type: str
+            required: true
+          level:
+            description: What the same place is; V(hypervisor) unless this is set.
+            type: str
+            choices: [hypervisor, site, provider]
+      affinity:
+        description: Groups of which another VM must run at the same place. The VM does not belong to the group by this.
+        type: list
+        elements: dict
+        suboptions:
+          group:
+            description: The label of the group.
+            type: str
+            required: true
+          level:
+            description: What the same place is; V(hypervisor) unless this is set.
+            type: str
+            choices: [hypervisor, site, provider]
+      keep_together:
+        description: Groups all of whose VMs run at the same place.
+        type: list
+        elements: dict
+        suboptions:
+          group:
+            description: The label of the group.
+            type: str
+            required: true
+          level:
+            description: What the same place is; V(hypervisor) unless this is set.
+            type: str
+            choices: [hypervisor, site, provider]
+      round_trips:
+        description:
+          - What it shall be near to, each exactly one of C(site), C(vm) and C(point).
+          - A measured median counts. Where nothing was measured, the distance says what it is at least.
+        type: list
+        elements: dict
+        suboptions:
+          site:
+            description: The name of a site.
+            type: str
+          vm:
+            description: The name of another VM.
+            type: str
+          point:
+            description: The name of a point of a user's, by which it was measured or which has coordinates.
+            type: str
+          latitude:
+            description: Degrees north of the point.
+            type: float
+          longitude:
+            description: Degrees east of the point.
+            type: float
+          max_ms:
+            description: The most milliseconds there and back. Without it, only the weights speak of it.
+            type: float
+      weights:
+        description: How much each wish counts, 0 or more. Without any, V(spread) alone counts.
+        type: dict
+        suboptions:
+          round_trip:
+            description: Short round trips to O(placement.round_trips).
+            type: float
+          spread:
+            description: Hypervisors of which most is free.
+            type: float
+          pack:
+            description: Hypervisors of which least is free.
+            type: float
+          price:
+            description: A low price, by the site's C(cpu_price) and C(memory_price).
+            type: float
+          energy:
+            description: Little energy, by the site's C(energy).
+            type: float
+          distance:
+            description: Short distances to O(placement.round_trips).
+            type: float
+          provider_diversity:
+            description: Providers that run few of the VMs.
+            type: float
+      override:
+        description: Why it is at a hypervisor that breaks its rules; the playbook C(deploy) writes it.
+        type: dict
+        suboptions:
+          hypervisor:
+            description: The name of that hypervisor.
+            type: str
+            required: true
+          reason:
+            description: The reason, in a sentence.
+            type: str
+            required: true
+      unreadable:
+        description: Why a policy that travelled with the VM cannot be read. Nobody writes it; such a VM goes nowhere until it has a new policy.
+        type: str
   adopt:
     description: Take over a VM that the federation does not manage yet. Without it, such a VM is not touched.
     type: bool
@@ -141,6 +296,37 @@ options:
     type: str
     choices: [auto, kvm, tcg]
     default: auto
+  baseline_cpus:
+    description:
+      - The processors of the other hypervisors that the VM may ever go to, each as M(virt8ra.federation.site_info) returned it there as
+        C(facts.host_cpu). An entry of O(hypervisor) itself is passed over.
+      - Used when a VM is created with O(cpu_model=baseline). The VM is refused if there is no such CPU, and the hypervisor that breaks it is named.
+    type: list
+    elements: dict
+    suboptions:
+      hypervisor:
+        description: The hypervisor's name.
+        type: str
+        required: true
+      accelerator:
+        description: What its guests get.
+        type: str
+        choices: [kvm, tcg]
+        required: true
+      description:
+        description: Its processor as XML; empty where its libvirt cannot name it.
+        type: str
+        required: true
+      models:
+        description: The named CPU models that can run there as they are.
+        type: list
+        elements: str
+        required: true
+      known_models:
+        description: All CPU models that its QEMU has.
+        type: list
+        elements: str
+        required: true
   shutdown_timeout:
     description: Seconds that the guest has to shut down. With V(0) it is not asked.
     type: int
@@ -172,6 +358,20 @@ EXAMPLES = r"""
       - network: public
     console_log: true
     allowed_countries: [ES, DE]
+    placement:
+      certifications: [ISO 27001]
+      anti_affinity: [{group: web, level: site}]
+      weights: {spread: 1, price: 2}
+    site: "{{ federation_site }}"
+    hypervisor: "{{ inventory_hostname }}"
+
+- name: Make a VM that may move to other hypervisors, with all that their processors share
+  virt8ra.federation.vm:
+    name: wanderer
+    cpus: 1
+    memory: 256MiB
+    cpu_model: baseline
+    baseline_cpus: "{{ groups.hypervisors | map('extract', hostvars, ['seen', 'facts', 'host_cpu']) }}"
     site: "{{ federation_site }}"
     hypervisor: "{{ inventory_hostname }}"
 
@@ -258,8 +458,15 @@ from typing import Any
 
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.base import VmRequest
 from ansible_collections.virt8ra.federation.plugins.module_utils.desired_vm import written
+from ansible_collections.virt8ra.federation.plugins.module_utils.host_cpu import read_cpus
 from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
-from ansible_collections.virt8ra.federation.plugins.module_utils.options import hypervisor_spec, libvirt_spec, site_spec, vm_spec
+from ansible_collections.virt8ra.federation.plugins.module_utils.options import (
+    cpus_spec,
+    hypervisor_spec,
+    libvirt_spec,
+    site_spec,
+    vm_spec,
+)
 
 POLICY = {
     "state": {"type": "str", "choices": ["present", "running", "stopped", "absent"], "default": "present"},
@@ -274,7 +481,13 @@ POLICY = {
 def work(module: FederationModule) -> dict[str, Any]:
     params = module.params
     given = {key: value for key, value in written(params).items() if key != "name"}
-    request = VmRequest(name=params["name"], hypervisor=params["hypervisor"], given=given, **{key: params[key] for key in POLICY})
+    request = VmRequest(
+        name=params["name"],
+        hypervisor=params["hypervisor"],
+        given=given,
+        baseline_cpus=read_cpus(params["baseline_cpus"] or [], "baseline_cpus"),
+        **{key: params[key] for key in POLICY},
+    )
     backend = module.backend()
     plan = backend.plan_vm(request)
     for warning in plan.warnings:
@@ -295,7 +508,7 @@ def work(module: FederationModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run_module({**vm_spec(), **POLICY, **libvirt_spec(), **site_spec(), **hypervisor_spec()}, work)
+    run_module({**vm_spec(), **POLICY, "baseline_cpus": cpus_spec(), **libvirt_spec(), **site_spec(), **hypervisor_spec()}, work)
 
 
 if __name__ == "__main__":

@@ -54,3 +54,32 @@ def test_a_mapping_to_nothing_is_a_fault_of_health(lab):
 def test_a_site_that_is_written_wrongly_is_refused(lab):
     result = lab.module("lab-es-1", "virt8ra.federation.site_info", {"site": {"name": "x", "provider": "p", "country": "Spain"}})
     assert result["error"]["option"] == "site.country"
+
+
+@pytest.mark.parametrize("host", ADDRESSES)
+def test_what_placement_needs(lab, host):
+    facts = read(lab, host, hypervisor=host)["facts"]
+    assert (facts["host_cpu"]["hypervisor"], facts["host_cpu"]["accelerator"]) == (host, facts["cpu"]["accelerator"])
+    assert set(facts["cpu"]["models"]) <= set(facts["host_cpu"]["known_models"])
+    assert {"sse2", "nx"} <= set(facts["cpu"]["features"])
+    assert facts["firmware"] == (["bios", "uefi"] if facts["cpu"]["uefi"] else ["bios"])
+    assert sum(cell["cpus"] for cell in facts["numa"]) == facts["capacity"]["cpus"]
+    for device in facts["devices"]:
+        assert lab.run(host, f"readlink /sys/bus/pci/devices/{device['address']}/iommu_group").strip()
+        assert 0 <= device["free"] <= device["count"]
+
+
+def test_a_vm_that_is_off_is_promised_its_memory(lab):
+    who = {"site": "{{ federation_site }}", "hypervisor": "lab-es-1", "name": "t-off"}
+    before = read(lab, "lab-es-1", hypervisor="lab-es-1")["facts"]["capacity"]
+    try:
+        made = lab.module("lab-es-1", "virt8ra.federation.vm", {**who, "cpus": 2, "memory": "64MiB"})
+        assert not made.get("failed"), made.get("msg")
+        after = read(lab, "lab-es-1", hypervisor="lab-es-1")["facts"]["capacity"]
+        assert after["cpus_stopped"] - before["cpus_stopped"] == 2
+        assert after["memory_stopped"] - before["memory_stopped"] == 64 * 2**20
+        assert after["vms_kept"] == before["vms_kept"]
+        as_another = read(lab, "lab-es-1", hypervisor="lab-de-1")["facts"]["capacity"]
+        assert as_another["vms_kept"] >= after["vms_kept"] + 1
+    finally:
+        lab.module("lab-es-1", "virt8ra.federation.vm", {**who, "state": "absent"})

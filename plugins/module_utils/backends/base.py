@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
+from ..host_cpu import HostCpu
 from ..model import VmStatus
 
 STATES = ("running", "stopped", "present", "absent")
@@ -25,6 +27,7 @@ class VmRequest:
     :param accelerator: ``auto``, ``kvm`` or ``tcg``, for a new VM
     :param shutdown_timeout: seconds that a guest has to shut down
     :param force: cut its power when it does not
+    :param baseline_cpus: of the other hypervisors that the VM may go to, for the CPU model ``baseline`` of a new VM
     """
 
     name: str
@@ -36,6 +39,7 @@ class VmRequest:
     accelerator: str = "auto"
     shutdown_timeout: int = 120
     force: bool = False
+    baseline_cpus: tuple[HostCpu, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,15 @@ class Backend(abc.ABC):
     """One hypervisor (or cloud) behind a site."""
 
     @abc.abstractmethod
-    def facts(self) -> dict[str, Any]:
-        """Capacity, versions, pools, networks and health; what ``site_info`` returns."""
+    def facts(self, hypervisor: str = "") -> dict[str, Any]:
+        """Capacity, CPU, devices, versions, pools, networks and health; what ``site_info`` returns.
+
+        :param hypervisor: its name, so that the copies of VMs that another one owns are not counted; empty: they are
+        """
+
+    @abc.abstractmethod
+    def cpu_baseline(self, hypervisor: str, others: Sequence[HostCpu], accelerator: str) -> dict[str, Any]:
+        """The CPU that a VM can have here and at the others: what ``cpu_baseline_info`` returns; InputError where there is none."""
 
     @abc.abstractmethod
     def vms(self) -> list[VmStatus]:

@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from ...errors import InputError
+from ...host_cpu import HostCpu
 from ...model import Owner, Site, Vm, VmStatus
 from ..base import Backend, Plan, Step, VmRequest
 from . import addresses, domains, site_facts, vm_checks, volumes
+from .cpu_baseline import SharedCpu
 from .domains import Domain
+from .host_capabilities import DomainCapabilities, choose_accelerator
 from .registry import Registry
 from .vm_change import VmChange, pending
 from .vm_create import plan_creation
@@ -33,8 +37,18 @@ class LibvirtBackend(Backend):
     def _pools(self) -> dict[str, str]:
         return volumes.pool_paths(self._conn)
 
-    def facts(self) -> dict[str, Any]:
-        return site_facts.read(self._conn, self._site, self._uri)
+    def facts(self, hypervisor: str = "") -> dict[str, Any]:
+        return site_facts.read(self._conn, self._site, self._uri, hypervisor)
+
+    def cpu_baseline(self, hypervisor: str, others: Sequence[HostCpu], accelerator: str) -> dict[str, Any]:
+        chosen = choose_accelerator(self._conn, accelerator, self._uri)
+        shared = SharedCpu(DomainCapabilities(self._conn, chosen), hypervisor, others)
+        return {
+            "baseline": shared.cpu().to_dict(),
+            "features": shared.features(),
+            "accelerator": chosen.name,
+            "hypervisors": [cpu.hypervisor for cpu in shared.cpus],
+        }
 
     def vms(self) -> list[VmStatus]:
         leases = addresses.leased(self._conn)

@@ -190,6 +190,7 @@ def _record(vm: Vm, root: ET.Element) -> dict[str, Any]:
         "disks": [dict(vars(disk)) for disk in vm.disks],
         "nics": [dict(vars(nic)) for nic in vm.nics],
         "allowed_countries": list(vm.allowed_countries),
+        "placement": {} if vm.placement is None else vm.placement.to_dict(),
         "owner": None if owner is None else vars(owner).copy(),
         "migration": _migration(metadata.read(root, "migration")),
         "managed": metadata.read(root, "vm") is not None,

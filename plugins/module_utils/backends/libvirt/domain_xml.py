@@ -4,7 +4,7 @@
 """A VM as libvirt's domain XML, both ways; pure, no libvirt.
 
 ``build`` writes the XML of a new domain, ``read_vm`` reads any domain, ours or not. The XML is the truth; metadata only
-says what XML cannot: allowed countries, the image a disk came from, autostart, and which of several logical names was meant.
+says what XML cannot: allowed countries, the placement policy, the image a disk came from, autostart, and which of several logical names was meant.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...model import Disk, Nic, Owner, Site, Vm
+from ...rules import PlacementRules
 from . import domain_edit, metadata
 from .domain_parts import attribute, cpus, disk_elements, memory, source_path, target
 
@@ -124,6 +125,7 @@ def read_vm(root: ET.Element, site: Site, pools: dict[str, str], sizes: dict[str
         console_log=root.find("devices/serial/log") is not None,
         autostart=hints.get("autostart") is True,
         allowed_countries=tuple(str(code) for code in countries) if isinstance(countries, list) else (),
+        placement=PlacementRules.from_metadata(hints.get("placement")),
     )
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import difflib
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from ...errors import InputError
+from ...host_cpu import HostCpu
 from ...model import DEFAULT_CPU_MODEL
 from .connection import libvirt, told
 from .kvm_probe import access_fault, kvm_fault
@@ -42,6 +44,14 @@ class Cpu:
 
     model: str
     features: tuple[tuple[str, str], ...] = ()
+
+    def feature_names(self) -> list[str]:
+        """The features that it adds; where it was computed with all features expanded, all that it has."""
+        return sorted({name for policy, name in self.features if policy in ("require", "force")})
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{model, features: [{policy, name}]}``."""
+        return {"model": self.model, "features": [{"policy": policy, "name": name} for policy, name in self.features]}
 
 
 def choose_accelerator(conn: Any, asked: str, uri: str) -> Accelerator:
@@ -108,9 +118,13 @@ class DomainCapabilities:
         return any(value.text == "efi" for value in self._root.iterfind("os/enum[@name='firmware']/value"))
 
     def cpu_models(self) -> list[str]:
-        """Names of the CPU models that can run here."""
+        """Names of the CPU models that can run here as they are."""
         models = self._root.iterfind("cpu/mode[@name='custom']/model")
         return sorted(model.text or "" for model in models if model.get("usable") != "no")
+
+    def known_models(self) -> list[str]:
+        """Names of all CPU models that QEMU has here, also of those that lack features of this processor."""
+        return sorted(model.text or "" for model in self._root.iterfind("cpu/mode[@name='custom']/model"))
 
     def cpu(self, asked: str) -> Cpu:
         """The CPU that a ``cpu_model`` means here; InputError for one that cannot run."""
@@ -125,17 +139,41 @@ class DomainCapabilities:
 
     def baseline(self) -> Cpu:
         """The richest migratable CPU of this hypervisor, as libvirt's baseline computes it from its domain capabilities."""
-        mode = self._root.find("cpu/mode[@name='host-model']")
-        if mode is None or mode.get("supported") != "yes":
+        if not self.host_model:
             remedy = "use a named model"
             raise InputError("cannot be computed on this hypervisor", option="cpu_model", value="baseline", remedy=remedy)
+        return self.baseline_over([self.host_model])
+
+    @property
+    def host_model(self) -> str:
+        """libvirt's host-model CPU as the XML that a guest would have; empty where libvirt cannot name the processor."""
+        mode = self._root.find("cpu/mode[@name='host-model']")
+        if mode is None or mode.get("supported") != "yes":
+            return ""
         host = ET.Element("cpu", mode="custom", match="exact")
         host.extend(list(mode))
-        flags = libvirt.VIR_CONNECT_BASELINE_CPU_MIGRATABLE
+        return " ".join(ET.tostring(host, encoding="unicode").split())
+
+    def host_cpu(self, hypervisor: str) -> HostCpu:
+        """What other hypervisors must know to compute a baseline with this one."""
+        return HostCpu(hypervisor, self._accelerator.name, self.host_model, tuple(self.cpu_models()), tuple(self.known_models()))
+
+    def baseline_over(self, cpus: Sequence[str]) -> Cpu:
+        """The richest migratable CPU that all of these can give and this hypervisor can run; BackendError where there is none.
+
+        :param cpus: host-model CPUs as XML
+        """
+        return self._computed(cpus, libvirt.VIR_CONNECT_BASELINE_CPU_MIGRATABLE)
+
+    def features(self, cpus: Sequence[str]) -> list[str]:
+        """Names of all features that a guest has with the baseline over these."""
+        flags = libvirt.VIR_CONNECT_BASELINE_CPU_MIGRATABLE | libvirt.VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES
+        return self._computed(cpus, flags).feature_names()
+
+    def _computed(self, cpus: Sequence[str], flags: int) -> Cpu:
+        kind = self._accelerator.domain_type
         with told("computing the CPU baseline"):
-            xml = self._conn.baselineHypervisorCPU(
-                None, ARCH, self.machine, self._accelerator.domain_type, [ET.tostring(host, encoding="unicode")], flags
-            )
+            xml = self._conn.baselineHypervisorCPU(None, ARCH, self.machine, kind, list(cpus), flags)
         cpu = ET.fromstring(xml)
         features = tuple((feature.get("policy", "require"), feature.get("name", "")) for feature in cpu.iterfind("feature"))
         return Cpu(cpu.findtext("model") or "", features)

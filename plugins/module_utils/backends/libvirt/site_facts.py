@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The facts of one hypervisor: capacity, CPU, versions, pools, networks, health. Sizes are bytes."""
+"""The facts of one hypervisor: capacity, CPU, devices, versions, pools, networks, health. Sizes are bytes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ from typing import Any
 
 from ...errors import FederationError
 from ...model import Site
-from . import volumes
+from . import domain_parts, domains, host_devices, volumes
 from .connection import libvirt, told
+from .domains import Domain
 from .host_capabilities import Accelerator, DomainCapabilities, choose_accelerator, machine_types, memory_statistics
 from .registry import POOL as REGISTRY_POOL
 
 _FULL = 0.9  # part of a pool in use from which it is a fault of health
 
 
-def read(conn: Any, site: Site, uri: str) -> dict[str, Any]:
-    """``{capacity, cpu, machine_types, versions, pools, networks, healthy, faults}``; nothing of it is changed."""
+def read(conn: Any, site: Site, uri: str, hypervisor: str = "") -> dict[str, Any]:
+    """Everything that ``site_info`` returns; it changes nothing.
+
+    :param hypervisor: its name, so that copies of VMs that another one owns do not count as its own; empty: they do
+    """
     accelerator = choose_accelerator(conn, "auto", uri)
+    capabilities = DomainCapabilities(conn, accelerator)
+    vms = domains.every(conn)
     with told("reading the hypervisor"):
+        host = ET.fromstring(conn.getCapabilities())
         pools = [_pool(conn, pool, site) for pool in conn.listAllStoragePools() if pool.name() != REGISTRY_POOL]
         networks = [_network(network, site) for network in conn.listAllNetworks()]
         faults = [*_mapping_faults(site, pools, networks), *_pool_faults(pools)]
@@ -29,8 +36,12 @@ def read(conn: Any, site: Site, uri: str) -> dict[str, Any]:
             faults.append(accelerator.warning)
         return {
             "hostname": conn.getHostname(),
-            "capacity": _capacity(conn),
-            "cpu": _cpu(conn, accelerator),
+            "capacity": {**_capacity(conn), **_stopped(vms, hypervisor)},
+            "cpu": _cpu(host, accelerator, capabilities),
+            "host_cpu": capabilities.host_cpu(hypervisor).to_dict(),
+            "firmware": ["bios", "uefi"] if capabilities.has_uefi else ["bios"],
+            "devices": host_devices.read(conn, [root for vm in vms for root in (vm.live, vm.config)]),
+            "numa": _numa(host),
             "machine_types": machine_types(conn),
             "versions": {"libvirt": _version(conn.getLibVersion()), "qemu": _version(conn.getVersion())},
             "pools": sorted(pools, key=lambda pool: str(pool["name"])),
@@ -57,23 +68,42 @@ def _capacity(conn: Any) -> dict[str, int]:
     }
 
 
-def _cpu(conn: Any, accelerator: Accelerator) -> dict[str, Any]:
-    capabilities = DomainCapabilities(conn, accelerator)
-    host = ET.fromstring(conn.getCapabilities()).find("host/cpu")
-    try:
-        baseline = capabilities.baseline()
-        computed: dict[str, Any] = {
-            "model": baseline.model,
-            "features": [{"policy": policy, "name": name} for policy, name in baseline.features],
+def _stopped(vms: list[Domain], hypervisor: str) -> dict[str, int]:
+    """What VMs that are off get when they are started; the copies that VMs left here when they moved on are only counted."""
+    off = [vm for vm in vms if not vm.active]
+    kept = [vm for vm in off if hypervisor and vm.owner is not None and vm.owner.hypervisor != hypervisor]
+    own = [vm.config for vm in off if vm not in kept]
+    return {
+        "cpus_stopped": sum(domain_parts.cpus(root) for root in own),
+        "memory_stopped": sum(domain_parts.most_memory(root) for root in own),
+        "vms_kept": len(kept),
+    }
+
+
+def _numa(host: ET.Element) -> list[dict[str, Any]]:
+    """``{id, cpus, memory}`` of each NUMA cell."""
+    return [
+        {
+            "id": int(cell.get("id", "0")),
+            "cpus": int(domain_parts.attribute(cell, "cpus", "num") or 0),
+            "memory": domain_parts.most_memory(cell),
         }
+        for cell in host.iterfind("host/topology/cells/cell")
+    ]
+
+
+def _cpu(host: ET.Element, accelerator: Accelerator, capabilities: DomainCapabilities) -> dict[str, Any]:
+    try:
+        computed, features = capabilities.baseline().to_dict(), capabilities.features([capabilities.host_model])
     except FederationError:
         # A host whose CPU libvirt cannot name has none; its named models are still true.
-        computed = {"model": "", "features": []}
+        computed, features = {"model": "", "features": []}, []
     return {
-        "model": "" if host is None else host.findtext("model") or "",
-        "vendor": "" if host is None else host.findtext("vendor") or "",
+        "model": host.findtext("host/cpu/model") or "",
+        "vendor": host.findtext("host/cpu/vendor") or "",
         "accelerator": accelerator.name,
         "baseline": computed,
+        "features": features,
         "models": capabilities.cpu_models(),
         "most_cpus": capabilities.most_cpus,
         "uefi": capabilities.has_uefi,

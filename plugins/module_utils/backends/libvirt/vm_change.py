@@ -103,6 +103,7 @@ class VmChange:
             description=target.description,
             autostart=target.autostart,
             allowed_countries=target.allowed_countries,
+            placement=target.placement,
             cpus=target.cpus if self._plugs_cpus else live.cpus,
             memory=target.memory if self._moves_balloon else live.memory,
             disks=self._reached_disks() if "disks" in changed else live.disks,

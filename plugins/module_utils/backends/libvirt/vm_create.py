@@ -18,6 +18,7 @@ from ...model import Owner, Site, Vm, VmStatus
 from ..base import Plan, Step, VmRequest
 from . import domain_xml, domains, vm_checks
 from .connection import libvirt, told
+from .cpu_baseline import SharedCpu
 from .host_capabilities import Accelerator, Cpu, DomainCapabilities, choose_accelerator
 from .new_disks import NewDisk, made_disks, plan_disks
 
@@ -33,7 +34,7 @@ def plan_creation(conn: Any, site: Site, uri: str, request: VmRequest) -> Plan:
     asked = desired_vm({"name": request.name, **request.given}, None)
     accelerator = choose_accelerator(conn, request.accelerator, uri)
     capabilities = DomainCapabilities(conn, accelerator, asked.machine)
-    cpu = capabilities.cpu(asked.cpu_model)
+    cpu = _cpu(capabilities, asked, request)
     vm = dataclasses.replace(asked, machine=capabilities.machine, cpu_model=cpu.model)
     vm_checks.check_size(conn, vm, capabilities)
     vm_checks.check_firmware(vm, capabilities)
@@ -53,6 +54,16 @@ def plan_creation(conn: Any, site: Site, uri: str, request: VmRequest) -> Plan:
         steps=steps,
         warnings=[accelerator.warning] if accelerator.warning else [],
     )
+
+
+def _cpu(capabilities: DomainCapabilities, asked: Vm, request: VmRequest) -> Cpu:
+    """A baseline is one over all hypervisors that were given with it."""
+    if not request.baseline_cpus:
+        return capabilities.cpu(asked.cpu_model)
+    if asked.cpu_model != "baseline":
+        remedy = "use cpu_model=baseline, or leave baseline_cpus out"
+        raise InputError("is no baseline, and baseline_cpus is given", option="cpu_model", value=asked.cpu_model, remedy=remedy)
+    return SharedCpu(capabilities, request.hypervisor, request.baseline_cpus).cpu()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvir
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvirt.domain_xml import build, read_vm
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import InputError
 from ansible_collections.virt8ra.federation.plugins.module_utils.model import Disk, Nic, Owner, Site, Vm
+from ansible_collections.virt8ra.federation.plugins.module_utils.rules import PlacementRules
 
 SITE = Site(
     name="es-madrid",
@@ -38,6 +39,7 @@ VM = Vm(
     console_log=True,
     autostart=True,
     allowed_countries=("ES", "DE"),
+    placement=PlacementRules(certifications=("ISO 27001",), weights={"price": 1.0}),
 )
 
 
@@ -145,6 +147,8 @@ def test_odd_xml_never_raises(text):
         {"disks": 5, "nics": "x", "allowed_countries": "ES", "autostart": "yes"},
         {"disks": [None, 3, {"name": "vda", "size": "big", "image": 7, "storage": ["x"]}], "nics": [None, {"mac": 3}]},
         {"allowed_countries": [1, None]},
+        {"placement": 5},
+        {"placement": {"certifications": 5}},
     ],
 )
 def test_odd_metadata_never_raises(payload):
