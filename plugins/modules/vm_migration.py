@@ -66,6 +66,23 @@ options:
     type: str
     choices: [keep, remap]
     default: keep
+  override_reason:
+    description:
+      - Why the VM may break its placement policy at the target, in a sentence. Without it, a target that breaks it is refused.
+      - It is kept in the migration's journal, and in the VM's own metadata as long as it is there.
+    type: str
+    default: ''
+  latencies:
+    description:
+      - Measured round trips, as M(virt8ra.federation.site_latency) returns them, for a policy that limits them.
+      - Where there is none, the distance between the sites is the lower bound.
+    type: list
+    elements: dict
+    default: []
+  moving:
+    description: Other VMs that are about to move, with the hypervisors that they go to, for rules about being apart or together.
+    type: dict
+    default: {}
   clear:
     description:
       - What may stay behind or be taken out of the way, where it would block. It stays with the source copy until that is released.
@@ -356,6 +373,9 @@ def work(module: FederationModule) -> dict:
         mode=params["mode"],
         macs=params["macs"],
         clear=tuple(params["clear"]),
+        override_reason=params["override_reason"].strip(),
+        latencies=tuple(params["latencies"]),
+        moving=params["moving"],
     )
     window = Window.from_options(params["not_before"], params["not_after"], datetime.now(timezone.utc))
     engine = Engine(

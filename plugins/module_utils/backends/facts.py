@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..model import Vm
 
@@ -58,6 +59,8 @@ class TargetFacts:
 
     ``pools`` maps active pools to free bytes, ``pool_paths`` to their folders and ``pool_types`` to libvirt's types; ``volumes`` holds ``pool/volume``.
     ``cpu`` and ``machine`` are empty where they fit, else say why not; ``tpm``: an emulated one can be had.
+    ``site_facts`` as ``site_info`` returns them, and ``company``, the VMs at both hypervisors as ``vm_info`` returns them: None
+    where the VM's placement policy does not ask for them.
     """
 
     name_taken: bool = False
@@ -72,3 +75,5 @@ class TargetFacts:
     cpu: str = ""
     machine: str = ""
     tpm: bool = True
+    site_facts: dict[str, Any] | None = None
+    company: dict[str, list[dict[str, Any]]] | None = None

@@ -15,8 +15,7 @@ from ..backends.facts import SourceFacts
 from ..backends.libvirt import volumes
 from ..backends.libvirt.measure import dirty_rates, link_rate
 from ..backends.libvirt.migration_end import MigrationEnd
-from ..backends.libvirt.migration_facts import find_uuid, source_facts, target_facts
-from ..crew import work_through
+from ..backends.libvirt.migration_facts import find_uuid, source_facts, target_facts, with_company
 from ..errors import FederationError, InputError, MigrationBlocked, MigrationFailed
 from ..model import Hypervisor, Site
 from . import journal as journals
@@ -25,6 +24,7 @@ from .bulk import Bulk, BulkStore, DiskProgress
 from .comparison import Comparison
 from .cutover import Side
 from .estimate import Measured
+from .guards import check_guards
 from .journal import Journal
 from .live import LiveMigration
 from .lock import MigrationLock
@@ -37,14 +37,12 @@ from .window import Window
 AUTO = "auto"
 Result = dict[str, Any]
 REPORT_SCHEMA = 1
-_GUARD_SECONDS = 60.0
 Connect = Callable[[Optional[str]], Any]  # a URI, or None for the hypervisor where we are
 Report = Callable[[str, dict[str, Any]], None]
 
 
-def _has_guard(side: Side) -> bool:
-    side.registry.check_guard()
-    return True
+def _leave(journal: Journal) -> list[str]:
+    return [f"the placement policy of the VM does not allow {journal.target}: {journal.override}"] if journal.override else []
 
 
 def hypervisor_of(site: Site, name: str, option: str) -> Hypervisor:
@@ -124,6 +122,9 @@ class Engine:
             raise InputError(f"does not have VM {self.name}", option="source_hypervisor", value=self.request.source, remedy=remedy)
         source = source_facts(self.source, self.request.source_site)
         target = target_facts(self.target, self.source, source)
+        if source.vm.placement is not None:
+            sites = self.request.target_site, self.request.source_site
+            target = with_company(target, source.vm, (self.target, self.source), sites)
         measured = self._measured(source) if measure or self.request.mode == AUTO else Measured()
         if self.request.mode == AUTO:
             return preflight.plan_best(self.request, source, target, measured, self.policy.downtime_budget)
@@ -224,7 +225,7 @@ class Engine:
             "rounds": bulk.rounds,
             "disks": {name: self._disk_report(disk, bulk.disks.get(name)) for name, disk in journal.disks.items()},
             "figures": journal.figures,
-            "warnings": bulk.warnings,
+            "warnings": [*bulk.warnings, *_leave(journal)],
             "takeovers": max(0, bulk.runs - 1),
         }
 
@@ -318,18 +319,8 @@ class Engine:
         if plan.blockers:
             sentences = ". ".join(blocker.message for blocker in plan.blockers)
             raise MigrationBlocked(f"VM {self.name} cannot go from {plan.source} to {plan.target}: {sentences}")
-        self._check_guards()
+        check_guards(self.sides)
         return plan
-
-    def _check_guards(self) -> None:
-        """Both at the same time, for it takes each of them a tenth of a second."""
-        deadline = time.monotonic() + _GUARD_SECONDS
-        for side, awake in zip(self.sides, work_through(self.sides, _has_guard, workers=len(self.sides), deadline=deadline)):
-            if not awake:
-                raise MigrationBlocked(
-                    f"the owner guard at {side.end.hypervisor} gave no answer within {_GUARD_SECONDS:g} s",
-                    remedy="see to libvirtd there, then run it again",
-                )
 
     def abort(self, *, check: bool) -> Outcome:
         """Take an unfinished migration back; nothing to do where none is under way."""

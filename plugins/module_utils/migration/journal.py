@@ -34,6 +34,7 @@ class Journal(Portable):
     ``disks``, ``networks``, ``media`` and ``macs`` are the plan's, so that any run can go on with what the first one chose.
     ``autostart`` is what the VM had before: it goes to the end where the VM stays. ``running``: so was the VM, before the
     migration stopped it at ``stopped_at`` (Unix time, 0 for not yet).
+    ``override``: why the VM's placement policy is broken at the target, where it is.
     ``figures`` are there once the migration is completed; ``started`` is ISO 8601 in UTC.
     """
 
@@ -50,6 +51,7 @@ class Journal(Portable):
     media: dict[str, str] = field(default_factory=dict)
     macs: list[str] = field(default_factory=list)
     reason: str = ""
+    override: str = ""
     autostart: bool = False
     running: bool = True
     stopped_at: float = 0.0

@@ -25,6 +25,7 @@ from .cutover import Side
 from .destination import destination_xml, moved_spec
 from .journal import Journal
 from .outcome import COMMIT, RESTART, ROLL_BACK, SETTLED, WAIT, decide
+from .placement_rules import with_leave
 from .plan import Plan
 from .policy import Policy
 from .sidecars import carry_media, remove_media
@@ -112,6 +113,7 @@ class LiveMigration:
             media=plan.media,
             macs=list(plan.macs),
             reason=plan.reason,
+            override=plan.override,
             autostart=self.source.autostart(),
         )
         self.source.write_metadata("migration", journal.to_dict())
@@ -126,7 +128,7 @@ class LiveMigration:
     def _options(self, plan: Plan, facts: SourceFacts, journal: Journal, target: Hypervisor) -> LiveOptions:
         # Until the commit the source owns it, so that nobody resumes the arrived copy but the commit itself.
         owner = Owner(plan.source, facts.epoch).to_dict()
-        spec = moved_spec(facts.vm, plan.disks)
+        spec = moved_spec(with_leave(facts.vm, plan.target, plan.override), plan.disks)
         formats = {name: disk["format"] for name, disk in plan.disks.items()}
 
         def translated(xml: str) -> str:

@@ -109,7 +109,7 @@ def _options(fields: Fields) -> dict[str, Any]:
         if unknown:
             remedy = f"use one of {', '.join(CLEARABLE)}"
             raise InputError("cannot be cleared", option=fields.path("clear"), value=unknown[0], remedy=remedy)
-    for key in ("not_before", "not_after"):
+    for key in ("not_before", "not_after", "override_reason"):
         if fields.get(key) is not None:
             given[key] = fields.text(key)
     return given

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from ..model import Portable, Site
@@ -18,7 +19,8 @@ KEEP, REMAP = "keep", "remap"
 class Request:
     """What a person asked for; ``storage`` and ``networks`` change logical names on the way, ``formats`` those of disks.
 
-    ``clear`` names what may be taken out of the way: CLEARABLE.
+    ``clear`` names what may be taken out of the way: CLEARABLE. ``override_reason``: why the VM's placement policy may be
+    broken. ``latencies`` are measured round trips, as ``site_latency`` returns them; ``moving``: where other VMs go meanwhile.
     """
 
     source: str
@@ -31,6 +33,10 @@ class Request:
     mode: str = "live"
     macs: str = "keep"
     clear: tuple[str, ...] = ()
+    override_reason: str = ""
+    latencies: tuple[dict[str, Any], ...] = ()
+    moving: dict[str, str] = field(default_factory=dict)
+    today: date = field(default_factory=date.today)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Plan(Portable):
     """``disks`` maps a device to ``{storage, pool, path, volume, capacity, format}`` at the target, in the VM's order.
 
     ``networks`` are the target's own names, in the order of the VM's interfaces. ``estimate`` is in bytes.
+    ``override``: why the VM's placement policy is broken, where it is.
     """
 
     vm: str
@@ -59,5 +66,6 @@ class Plan(Portable):
     estimate: dict[str, Any]
     mode: str = "live"
     reason: str = ""
+    override: str = ""
     media: dict[str, str] = field(default_factory=dict)
     macs: tuple[str, ...] = ()

@@ -13,7 +13,10 @@ from ..sizes import show_size
 from .estimate import Estimate, Measured, estimate_cold, estimate_live, estimate_warm
 from .mapping import map_disks, map_macs, map_media, map_networks
 from .modes import COLD, LIVE, WARM, Candidate, choose
+from .placement_rules import breaches
 from .plan import REMAP, Blocker, Plan, Request
+
+_LEAVE = "choose another target, {}, or say why not with override_reason"
 
 
 def plan(request: Request, source: SourceFacts, target: TargetFacts, measured: Measured | None = None) -> Plan:
@@ -28,17 +31,21 @@ def plan(request: Request, source: SourceFacts, target: TargetFacts, measured: M
         message = judge(request, source, target)
         if message:
             blockers.append(Blocker(check, message))
+    broken = breaches(request, source, target)
+    if not request.override_reason:
+        blockers += [Blocker(breach.rule, f"{breach.sentence}; {_LEAVE.format(breach.change)}") for breach in broken]
     blockers += _room(disks, target) + _network_there(networks, request, target)
     return Plan(
         vm=source.vm.name,
         source=request.source,
         target=request.target,
         blockers=tuple(blockers),
-        warnings=tuple(_warnings(source)),
+        warnings=(*_warnings(source), *(f"{breach.sentence}; overridden: {request.override_reason}" for breach in broken)),
         steps=tuple(_steps(request, source, disks)),
         disks=disks,
         networks=tuple(networks),
         mode=request.mode,
+        override=request.override_reason if broken else "",
         media=map_media(request, source, target, disks, blockers),
         macs=map_macs(request, source, target, blockers),
         estimate=_estimate(request, source, measured or Measured()),
@@ -115,17 +122,6 @@ def _no_copy(request: Request, source: SourceFacts, target: TargetFacts) -> str:
     return (
         f"a copy of VM {source.vm.name} ({target.copy_state}) is at {request.target}, kept by an earlier migration; "
         f"release that migration (state: released) before moving the VM back"
-    )
-
-
-def _resident(request: Request, source: SourceFacts, target: TargetFacts) -> str:
-    allowed = source.vm.allowed_countries
-    country = request.target_site.country
-    if not allowed or country in allowed:
-        return ""
-    return (
-        f"VM {source.vm.name} may run in {', '.join(allowed)} only, and site {request.target_site.name} is in {country}; "
-        f"choose a site in an allowed country or change the VM's allowed_countries"
     )
 
 
@@ -214,7 +210,6 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("owner", _owned),
     ("name", _name_free),
     ("copy", _no_copy),
-    ("residency", _resident),
     ("memory", _memory),
     ("cpu", _cpu),
     ("machine", _machine),

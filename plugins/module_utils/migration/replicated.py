@@ -21,6 +21,7 @@ from .cutover import Cutover, Cutting, Side
 from .destination import destination_xml, moved_spec
 from .journal import Journal
 from .lock import MigrationLock
+from .placement_rules import with_leave
 from .plan import Plan
 from .policy import Policy
 from .replicate import Replication, TargetDisk
@@ -62,6 +63,7 @@ class ReplicatedMigration:
             id=uuid.uuid4().hex,
             mode=plan.mode,
             reason=plan.reason,
+            override=plan.override,
             source=plan.source,
             target=plan.target,
             phase=journals.COPYING,
@@ -133,7 +135,7 @@ class ReplicatedMigration:
             macs=journal.macs,
             owner=Owner(journal.source, journal.epoch - 1).to_dict(),
             journal=journal.to_dict(),
-            vm=moved_spec(facts.vm, journal.disks, journal.macs),
+            vm=moved_spec(with_leave(facts.vm, journal.target, journal.override), journal.disks, journal.macs),
         )
         self.target.end.define(xml)
 

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from typing import Any
 
 from ...errors import NotFoundError
-from ...model import Owner, Site
+from ...model import Owner, Site, Vm
 from ..facts import DiskFacts, SourceFacts, TargetFacts
 from . import metadata, volumes
+from .backend import LibvirtBackend
 from .backup import foreign_checkpoints, job_of_another
 from .connection import libvirt, one_line, told
 from .domain_xml import read_vm
@@ -149,6 +151,20 @@ def target_facts(end: MigrationEnd, source_end: MigrationEnd, source: SourceFact
             machine=_machine_fault(connection, source_end),
             tpm=not source.tpm or _emulates_tpm(connection),
         )
+
+
+def with_company(target: TargetFacts, vm: Vm, ends: tuple[MigrationEnd, MigrationEnd], sites: tuple[Site, Site]) -> TargetFacts:
+    """What the VM's placement policy asks for beside: the target's devices and CPU features, the other VMs at both ends.
+
+    :param ends: the target and the source; ``sites`` alike
+    """
+    rules = vm.rules
+    here, there = (LibvirtBackend(end.connection, site, end.connection.getURI()) for end, site in zip(ends, sites))
+    facts = here.facts(ends[0].hypervisor) if rules.devices or rules.cpu_features else None
+    company = None
+    if rules.labels or rules.affinity or any(trip.vm for trip in rules.round_trips):
+        company = {end.hypervisor: [one.to_dict() for one in backend.vms()] for end, backend in zip(ends, (here, there))}
+    return dataclasses.replace(target, site_facts=facts, company=company)
 
 
 def _free_memory(connection: Any) -> int:

@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.facts import DiskFacts, SourceFacts, TargetFacts
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration import preflight
-from ansible_collections.virt8ra.federation.plugins.module_utils.model import Disk, Hypervisor, Nic, Site, Vm
+from ansible_collections.virt8ra.federation.plugins.module_utils.migration.placement_rules import with_leave
+from ansible_collections.virt8ra.federation.plugins.module_utils.model import Disk, Hypervisor, Nic, Owner, Site, Vm, VmStatus
+from ansible_collections.virt8ra.federation.plugins.module_utils.rules import PlacementRules
 
 GIB = 2**30
 
@@ -89,7 +91,7 @@ def test_a_vm_that_fits_has_a_plan_without_blockers():
         ({"backup": "a backup"}, "job"),
         ({"unmovable": ("a TPM",)}, "devices"),
         ({"cpu_mode": "host-passthrough"}, "cpu"),
-        ({"vm": replace(VM, allowed_countries=("ES",))}, "residency"),
+        ({"vm": replace(VM, allowed_countries=("ES",))}, "country"),
         ({"vm": replace(VM, memory=3 * GIB)}, "memory"),
         ({"vm": replace(VM, disks=(Disk("vda", GIB, ""),))}, "storage"),
         ({"vm": replace(VM, disks=(Disk("vda", GIB, "tape"),))}, "storage"),
@@ -182,3 +184,47 @@ def test_a_pool_of_block_devices_takes_raw_and_drops_the_suffix():
     assert mode_checks("cold", formats={"vdz": "raw"}) == ["format"]
     changed = preflight.plan(replace(REQUEST, mode="cold", formats={"vda": "raw"}), SOURCE, TARGET).disks["vda"]
     assert (changed["volume"], changed["format"], changed["source_format"]) == ("web-1-vda.raw", "raw", "qcow2")
+
+
+POLICY = PlacementRules.from_dict(
+    {"forbidden_providers": ["de"], "anti_affinity": [{"group": "web", "level": "site"}]}, "placement"
+)
+APART = replace(POLICY, forbidden_providers=())
+
+
+def neighbour(name):
+    vm = Vm(name=name, cpus=1, memory=GIB, placement=PlacementRules.from_dict({"groups": ["web"]}, "placement"))
+    return VmStatus("running", vm, Owner("de-1", 1), managed=True).to_dict()
+
+
+def test_a_target_that_breaks_the_policy_is_refused_and_the_remedy_is_told():
+    (blocker,) = preflight.plan(REQUEST, replace(SOURCE, vm=replace(VM, placement=POLICY)), TARGET).blockers
+    assert blocker.check == "provider"
+    assert "may not run at de, the provider of site de; choose another target" in blocker.message
+    assert "or say why not with override_reason" in blocker.message
+
+
+def test_leave_to_break_it_is_a_warning_and_is_kept():
+    request = replace(REQUEST, override_reason="the site burns")
+    plan = preflight.plan(request, replace(SOURCE, vm=replace(VM, placement=POLICY)), TARGET)
+    assert plan.blockers == () and plan.override == "the site burns"
+    assert any("overridden: the site burns" in warning for warning in plan.warnings)
+    assert preflight.plan(request, SOURCE, TARGET).override == "", "nothing was to be overridden"
+
+
+def test_it_is_kept_apart_from_others_of_its_group_wherever_they_go():
+    source = replace(SOURCE, vm=replace(VM, placement=APART))
+    target = replace(TARGET, company={"de-1": [neighbour("web-2")], "es-1": []})
+    assert checks(source, target) == ["anti_affinity"]
+    assert checks(source, target, replace(REQUEST, moving={"web-2": "es-1"})) == []
+    arriving = replace(TARGET, company={"de-1": [], "es-1": [{**neighbour("web-2"), "owner": None}]})
+    assert checks(source, arriving) == []
+    assert checks(source, arriving, replace(REQUEST, moving={"web-2": "de-1"})) == ["anti_affinity"]
+
+
+def test_leave_travels_to_where_it_was_given_and_no_further():
+    there = with_leave(replace(VM, placement=POLICY), "de-1", "the site burns")
+    assert there.rules.override.reason == "the site burns"
+    assert with_leave(there, "de-1", "") == there
+    assert with_leave(there, "es-1", "").placement == POLICY
+    assert with_leave(VM, "de-1", "") == VM
