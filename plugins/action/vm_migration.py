@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 import time
@@ -22,7 +23,8 @@ MODULE = "virt8ra.federation.vm_migration"
 WATCHED = ("synced", "completed")
 LONGEST = 7 * 24 * 3600
 INTERVAL = 1.0
-PATIENCE = 5
+PATIENCE = 10
+SILENT = 120
 ASK_EVERY = 60
 DIED = "the migration of VM {name} was cut off: its process died on {hypervisor}; run it again to finish it, or with state=aborted"
 
@@ -58,6 +60,8 @@ class ActionModule(ActionBase):
     def _run_watched(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         self._make_tmp_path()
         path = args.setdefault("progress_path", self._connection._shell.join_path(self._connection._shell.tmpdir, "progress.json"))
+        # What an earlier run left there names a process that is gone.
+        self._low_level_execute_command(f"rm -f {shlex.quote(path)}", sudoable=True)
         self._task.async_val = LONGEST
         try:
             job = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars, wrap_async=True)
@@ -73,9 +77,10 @@ class ActionModule(ActionBase):
 
     def _follow(self, job_id: str, path: str, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         shown, pid, dead, seen_alive = "", 0, 0, 0
-        while True:
+        for look in itertools.count():
             time.sleep(INTERVAL)
             progress, alive = self._progress(path, pid)
+            alive = alive and (pid > 0 or look < SILENT)
             if progress:
                 pid = int(progress["pid"])
                 line = picture(args["name"], args["source_hypervisor"], args["hypervisor"], progress)
@@ -93,6 +98,7 @@ class ActionModule(ActionBase):
             dead = 0 if alive else dead + 1
             if dead >= PATIENCE:
                 return {"failed": True, "changed": True, "msg": DIED.format(**args)}
+        raise AssertionError("it is followed until it ends")
 
     def _progress(self, path: str, pid: int) -> tuple[dict[str, Any], bool]:
         """What the module wrote last, and whether its process is there."""

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.virt8ra.federation.plugins.action.vm_migration import PATIENCE, ActionModule
+from ansible_collections.virt8ra.federation.plugins.action.vm_migration import PATIENCE, SILENT, ActionModule
 
 ARGS = {"name": "web-1", "source_hypervisor": "lab-es-1", "hypervisor": "lab-de-1"}
 COPYING = {"phase": "copying", "pid": 4711}
@@ -60,3 +60,9 @@ def test_a_module_that_was_killed_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     assert result["failed"] is True
     assert "its process died on lab-de-1" in result["msg"]
     assert job.asked == PATIENCE
+
+
+def test_a_module_that_never_said_a_word_is_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job([({}, True)], result_after=10**6)
+    assert follow(job, monkeypatch)["failed"] is True
+    assert job.asked == SILENT + PATIENCE
