@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The CPU that a VM can have at both lab hosts, computed by their libvirt."""
+"""The CPU that a VM can have at the lab hosts, computed by their libvirt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from .guest import Guest
 from .lab import ADDRESSES, faulty
 
-HERE, THERE = ADDRESSES
+HERE, THERE = "lab-es-1", "lab-de-1"
 NAME = "t-baseline"
 WHO = {"site": "{{ federation_site }}", "hypervisor": "{{ inventory_hostname }}"}
 INTEL = '<cpu mode="custom" match="exact"><model>Nehalem</model><vendor>Intel</vendor></cpu>'

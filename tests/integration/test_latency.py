@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
 
 from .lab import ADDRESSES, faulty
 
-HERE, THERE = ADDRESSES
+HERE, THERE = "lab-es-1", "lab-de-1"
 MODULE = "virt8ra.federation.site_latency"
 OPTIONS = {"site": "{{ federation_site }}", "hypervisor": "{{ inventory_hostname }}", "samples": 3}
 KEYS = {
@@ -63,7 +64,7 @@ def test_the_playbook_keeps_all_pairs_and_merges(lab, tmp_path):
         assert not faulty(shown), shown[-3000:]
         assert f"{HERE} to office, measured at 2020-01-01T00:00:00Z" in shown
         kept.append(json.loads(path.read_text(encoding="utf-8")))
-    pairs = [(THERE, HERE), (THERE, "user"), (HERE, THERE), (HERE, "office"), (HERE, "user")]
+    pairs = [*itertools.permutations(ADDRESSES, 2), *((host, "user") for host in ADDRESSES), (HERE, "office")]
     for content in kept:
         assert [(one["source"], one["target"]) for one in content["latencies"]] == sorted(pairs)
         assert [(one["source"], one["target"]) for one in content["stale"]] == [(HERE, "office")]
