@@ -9,7 +9,8 @@ DOCUMENTATION = r"""
 module: migration_targets_info
 short_description: Find a hypervisor for each VM that has to leave its own
 description:
-  - Chooses among the hypervisors that are offered, by free memory, the VM's countries, and the storage and networks that their sites map.
+  - Chooses among the hypervisors that are offered, by free memory, the VM's countries and placement policy, and the storage and networks that
+    their sites map.
   - The largest VM goes first, each to where the most memory is free. The migration's own preflight looks at all the rest.
   - It contacts no site; what it knows is given to it.
 author:
@@ -18,8 +19,8 @@ version_added: 0.1.0
 options:
   vms:
     description:
-      - The VMs, each with C(vm) and C(source), the C(memory) in bytes that it needs at once (V(0) for one that is off), and its C(storage), C(networks)
-        and C(allowed_countries).
+      - The VMs, each with C(vm) and C(source), the C(memory) in bytes that it needs at once (V(0) for one that is off), and its C(storage), C(networks),
+        C(allowed_countries) and C(placement).
     type: list
     elements: dict
     required: true
@@ -29,6 +30,24 @@ options:
     type: list
     elements: dict
     required: true
+  sites:
+    description: The sites, as C(federation_site) of their hypervisors. Needed as soon as a VM has a placement policy.
+    type: list
+    elements: dict
+    default: []
+  facts:
+    description: What M(virt8ra.federation.site_info) returned, by hypervisor, for policies that ask for CPU features or devices.
+    type: dict
+    default: {}
+  present:
+    description: What M(virt8ra.federation.vm_info) returned as C(vms), by hypervisor, for policies that speak of other VMs.
+    type: dict
+    default: {}
+  latencies:
+    description: Measured round trips, as M(virt8ra.federation.latency_file) returns them.
+    type: list
+    elements: dict
+    default: []
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying target.
@@ -65,22 +84,27 @@ blocked:
   sample: []
 """
 
+from datetime import date
 from typing import Any
 
-from ansible_collections.virt8ra.federation.plugins.module_utils.migration.targets import Candidate, Leaving, assign
+from ansible_collections.virt8ra.federation.plugins.module_utils.migration.targets import Candidate, Leaving, Surroundings, assign
 from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
 
 
 def work(module: FederationModule) -> dict[str, Any]:
-    vms = [Leaving.from_dict(vm, f"vms[{number}]") for number, vm in enumerate(module.params["vms"])]
-    candidates = [Candidate.from_dict(one, f"candidates[{number}]") for number, one in enumerate(module.params["candidates"])]
-    targets, blocked = assign(vms, candidates)
+    params = module.params
+    vms = [Leaving.from_dict(vm, f"vms[{number}]") for number, vm in enumerate(params["vms"])]
+    candidates = [Candidate.from_dict(one, f"candidates[{number}]") for number, one in enumerate(params["candidates"])]
+    known = (params[key] for key in ("sites", "facts", "present", "latencies"))
+    targets, blocked = assign(vms, candidates, Surroundings.read(*known, date.today()) if params["sites"] else None)
     return {"targets": targets, "blocked": [entry.to_dict() for entry in blocked]}
 
 
 def main() -> None:
-    many = {"type": "list", "elements": "dict", "required": True}
-    run_module({"vms": many, "candidates": many}, work)
+    many = {"type": "list", "elements": "dict"}
+    given = {"sites": {**many, "default": []}, "latencies": {**many, "default": []}}
+    mappings = {key: {"type": "dict", "default": {}} for key in ("facts", "present")}
+    run_module({"vms": {**many, "required": True}, "candidates": {**many, "required": True}, **given, **mappings}, work)
 
 
 if __name__ == "__main__":
