@@ -95,7 +95,8 @@ class Image(Portable):
             sha256=fields.text("sha256", required=True).lower(),
             source=ImageSource.from_dict(fields.get("source", required=True), fields.path("source")),
             format=fields.choice("format", DISK_FORMATS, "qcow2"),
-            size=fields.size("size"),
+            # As to_dict writes what nobody knows, and as a module's option gives it.
+            size=0 if fields.get("size") in (0, "0") else fields.size("size"),
             os_variant=fields.text("os_variant"),
             architecture=fields.text("architecture", "x86_64"),
             firmware=fields.choice("firmware", IMAGE_FIRMWARES, "any"),

@@ -21,12 +21,12 @@ from ..images import Image, version_key, volume_name
 from ..model import DISK_FORMATS
 from ..qcow2 import checked_size
 from .nearest import Peer, nearest_first, round_trips
-from .receiving import LocalError, Meter, digest_of, receive
-from .sources import Opened, from_file, from_url
+from .receiving import LocalError, Meter, Offer, digest_of, receive
+from .sources import from_file, from_url
 
 PRESENT, ADOPTED, ABSENT, DAMAGED = "present", "adopted", "absent", "damaged"
 Report = Callable[[str, dict[str, Any]], None]
-Opener = Callable[[], contextlib.AbstractContextManager[Opened]]
+Opener = Callable[[], contextlib.AbstractContextManager[Offer]]
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,9 @@ class Library:
         try:
             for label, opener in self._attempts(image, peers, pushed, reasons):
                 try:
-                    with opener() as (length, pieces):
-                        meter = Meter(self._report, "fetching", length or image.size, label)
-                        receive(pieces, length, partial, image, self.pool.free(), meter)
+                    with opener() as offer:
+                        meter = Meter(self._report, "fetching", offer.length or image.size or offer.about, label)
+                        receive(offer, partial, image, self.pool.free(), meter)
                 except LocalError:
                     raise
                 except FederationError as error:
@@ -155,10 +155,13 @@ class Library:
             yield str(image.source), partial_of(from_file, Path(pushed))
 
     @contextlib.contextmanager
-    def _from_peer(self, peer: Peer, volume: str) -> Iterator[Opened]:
+    def _from_peer(self, peer: Peer, volume: str) -> Iterator[Offer]:
         connection = self._connect(peer.uri)
         try:
-            yield download(connection, peer.pool, volume)
+            about, pieces = download(connection, peer.pool, volume)
+            # Its stream ends before its connection does.
+            with contextlib.closing(pieces):
+                yield Offer(pieces, about=about)
         finally:
             with contextlib.suppress(Exception):
                 connection.close()

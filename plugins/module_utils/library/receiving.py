@@ -25,6 +25,15 @@ _REPORT_SECONDS = 0.5
 _SHOWN_DIGITS = 12
 
 
+@dataclass(frozen=True)
+class Offer:
+    """What a source sends; ``length`` are the bytes that it promises, ``about`` what it seems to have (0: it does not say)."""
+
+    pieces: Iterable[Piece]
+    length: int = 0
+    about: int = 0
+
+
 class LocalError(BackendError):
     """A fault of this hypervisor or of the image itself, which no other source would mend."""
 
@@ -55,12 +64,12 @@ class Meter:
         self.report(self.phase, figures)
 
 
-def receive(pieces: Iterable[Piece], length: int, partial: Path, image: Image, room: int, meter: Meter) -> None:
+def receive(offer: Offer, partial: Path, image: Image, room: int, meter: Meter) -> None:
     """Write the pieces to ``partial``; it is the image when this returns, else BackendError (LocalError) says why not.
 
-    :param length: bytes that the source promises; 0 where it does not say
     :param room: bytes that may be written here
     """
+    length = offer.length
     for promised, by in ((length, "its source"), (image.size, "its size in the library")):
         if promised > room:
             what = f"has {show_size(promised)} by {by}, and the pool has {show_size(room)} free"
@@ -72,7 +81,7 @@ def receive(pieces: Iterable[Piece], length: int, partial: Path, image: Image, r
     try:
         with partial.open("wb", buffering=0) as file:
             partial.chmod(0o600)
-            for piece in pieces:
+            for piece in offer.pieces:
                 done += piece if isinstance(piece, int) else len(piece)
                 if expected and done > expected:
                     raise BackendError(f"sends more than the {expected} bytes that were promised")

@@ -42,9 +42,6 @@ def read_image(params: Mapping[str, Any]) -> Image:
     """The image that the options describe; those of the module have the keys of ``Image``."""
     given = {key: params[key] for key in _IMAGE_KEYS if params[key] is not None}
     given["source"] = {key: value for key, value in (params["source"] or {}).items() if value}
-    # A library's own word for a size that nobody knows.
-    if str(given.get("size")) == "0":
-        del given["size"]
     return Image.from_dict(given, "")
 
 
@@ -54,8 +51,8 @@ def read_peers(params: Mapping[str, Any], site: Site) -> list[Peer]:
 
 
 def _library(params: Mapping[str, Any], site: Site, connect: Connect, progress: ProgressFile) -> Library:
-    pool = ImagePool(connect(), site.local_storage(params["storage"], "storage"), params["storage"])
-    return Library(pool, params["state_path"], connect, progress.report, progress.path)
+    local = site.local_storage(params["storage"], "storage")
+    return Library(ImagePool(connect(), local, params["storage"]), params["state_path"], connect, progress.report, progress.path)
 
 
 def _present(library: Library, image: Image, peers: list[Peer], params: Mapping[str, Any], check: bool) -> dict[str, Any]:

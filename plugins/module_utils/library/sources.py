@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BackendError
-from .receiving import PIECE, Piece, read_file
+from .receiving import PIECE, Offer, read_file
 
 # Seconds for which a server may stay silent.
 _SILENCE = 60.0
@@ -29,12 +29,11 @@ _HANDLERS = (
     urllib.request.HTTPRedirectHandler,
     urllib.request.HTTPErrorProcessor,
 )
-Opened = tuple[int, Iterator[Piece]]
 
 
 @contextlib.contextmanager
-def from_url(url: str) -> Iterator[Opened]:
-    """``(length, pieces)``; the length is 0 where the server does not say."""
+def from_url(url: str) -> Iterator[Offer]:
+    """What the server sends; BackendError where it does not answer."""
     if url.startswith("file:"):
         path = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path))
         with from_file(path) as opened:
@@ -48,15 +47,15 @@ def from_url(url: str) -> Iterator[Opened]:
         answer = opener.open(request, timeout=_SILENCE)
     with contextlib.closing(answer):
         length = answer.headers.get("Content-Length") or ""
-        yield int(length) if length.isdecimal() else 0, _pieces(answer)
+        yield Offer(_pieces(answer), int(length) if length.isdecimal() else 0)
 
 
 @contextlib.contextmanager
-def from_file(path: Path) -> Iterator[Opened]:
+def from_file(path: Path) -> Iterator[Offer]:
     """As from_url, of a file of this hypervisor."""
     if not path.is_file():
         raise BackendError(f"{path} is no file here")
-    yield path.stat().st_size, read_file(path)
+    yield Offer(read_file(path), path.stat().st_size)
 
 
 def _pieces(answer: Any) -> Iterator[bytes]:

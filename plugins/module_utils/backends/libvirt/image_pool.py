@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any, Union
 from urllib.parse import urlsplit
@@ -120,8 +120,8 @@ def _volume_files(conn: Any) -> list[tuple[str, str, str]]:
     return found
 
 
-def download(conn: Any, pool: str, name: str) -> tuple[int, Iterator[Piece]]:
-    """The bytes of a volume at another hypervisor: how many (0: not known), and they themselves, with holes as lengths.
+def download(conn: Any, pool: str, name: str) -> tuple[int, Generator[Piece, None, None]]:
+    """A volume at another hypervisor: about how many bytes (0: not known), and they themselves, with holes as lengths.
 
     :raises NotFoundError: it has no such volume
     """
@@ -134,7 +134,7 @@ def download(conn: Any, pool: str, name: str) -> tuple[int, Iterator[Piece]]:
     return size, _stream(conn, volume)
 
 
-def _stream(conn: Any, volume: Any) -> Iterator[Piece]:
+def _stream(conn: Any, volume: Any) -> Generator[Piece, None, None]:
     with told(f"fetching the volume {volume.name()}"):
         stream = conn.newStream()
         volume.download(stream, 0, 0, libvirt.VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM)
