@@ -125,13 +125,16 @@ EXAMPLES = r"""
     site: "{{ federation_site }}"
     hypervisor: "{{ inventory_hostname }}"
 
-- name: Bring the first image of the federation file, and keep two versions of it
-  virt8ra.federation.image: "{{ federation_images[0] | combine(more) }}"
-  vars:
-    more:
-      keep: 2
-      site: "{{ federation_site }}"
-      hypervisor: "{{ inventory_hostname }}"
+- name: Bring a file of the controller, and keep two versions of this image
+  virt8ra.federation.image:
+    name: appliance
+    version: "7"
+    sha256: 0f4e1f3d0c4c1a5d7e0e5b6f0c9b6ce7b7a3d1c7a3a3f0c2d15a93fbc7b2b35f
+    format: raw
+    source: {file: images/appliance.raw}
+    keep: 2
+    site: "{{ federation_site }}"
+    hypervisor: "{{ inventory_hostname }}"
 
 - name: Remove all versions but the newest
   virt8ra.federation.image:
