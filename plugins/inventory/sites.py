@@ -26,7 +26,8 @@ description:
   - "Variables of every host: C(federation_kind) (V(hypervisor), V(node) or V(vm)), C(federation_name),
     C(federation_site_name), C(federation_provider), C(federation_country); C(ansible_host) where it is known."
   - "Variables of a hypervisor: C(federation_site) (the whole site, as the modules' option O(ignore:site) takes it),
-    C(federation_hypervisor), C(federation_hypervisor_name), C(federation_reachable)."
+    C(federation_hypervisor), C(federation_hypervisor_name), C(federation_reachable), C(federation_images) (the image library,
+    the newest version of each name first)."
   - "Variables of a node: C(federation_site), C(federation_cluster), C(federation_node)."
   - "Variables of a VM: C(federation_uuid), C(federation_state) (V(running), V(paused), V(stopped) or V(crashed)),
     C(federation_hypervisor_name), C(federation_cpus), C(federation_memory) and sizes in C(federation_disks) in bytes,
@@ -215,6 +216,50 @@ options:
             type: list
             elements: dict
             default: []
+  images:
+    description: The image library of the federation. An image of one name and version never changes.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the image, without its version.
+        type: str
+        required: true
+      version:
+        description: The version, in quotes where YAML would read a number. Versions compare number by number.
+        type: str
+        required: true
+      sha256:
+        description: The SHA-256 digest of the file, as C(sha256sum) tells it.
+        type: str
+        required: true
+      source:
+        description:
+          - Where it comes from when no site has it, with one of the keys C(url) (V(https), V(http), or V(file) on the hypervisor),
+            C(file) (on the controller; a relative path is taken from the folder of the federation file) and C(site) (whose library has it).
+        type: dict
+        required: true
+      format:
+        description: Format of the file.
+        type: str
+        choices: [qcow2, raw]
+        default: qcow2
+      size:
+        description: Size of the file, in bytes or with a binary unit. A download that is longer is refused.
+        type: str
+      os_variant:
+        description: What is in it, as libosinfo names it.
+        type: str
+      architecture:
+        description: The processor architecture that it is for.
+        type: str
+        default: x86_64
+      firmware:
+        description: The firmware that it boots with.
+        type: str
+        choices: [any, bios, uefi]
+        default: any
 """
 
 EXAMPLES = r"""
@@ -288,6 +333,7 @@ sites:
       - {name: kvm1, address: 192.0.2.11}
 """
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -297,13 +343,14 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import FederationError
 from ansible_collections.virt8ra.federation.plugins.module_utils.federation import Federation, plain
+from ansible_collections.virt8ra.federation.plugins.module_utils.images import with_folder
 from ansible_collections.virt8ra.federation.plugins.module_utils.inventory import VM_KEYS, Contents, arrange, fault_lines
 from ansible_collections.virt8ra.federation.plugins.module_utils.model import Hypervisor, Site
 from ansible_collections.virt8ra.federation.plugins.module_utils.selection import Selection
 
 # What is cached is void once the collection records VMs differently.
 _CACHE_FORMAT = [1, *VM_KEYS]
-_FEDERATION_KEYS = ("plugin", "federation", "pki_path", "site_timeout", "strict_sites", "discover", "vm_name", "sites")
+_FEDERATION_KEYS = ("plugin", "federation", "pki_path", "site_timeout", "strict_sites", "discover", "vm_name", "sites", "images")
 
 Reports = dict[str, dict[str, Any]]
 
@@ -323,6 +370,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             federation, selection = self._read_federation(config)
         except FederationError as error:
             raise AnsibleParserError(f"{path}: {error}") from error
+        folder = str(Path(path).absolute().parent)
+        federation = dataclasses.replace(federation, images=with_folder(federation.images, folder))
         reports = self._reports(federation, selection, path, cache)
         faults = fault_lines(federation, reports)
         if faults and federation.strict_sites:

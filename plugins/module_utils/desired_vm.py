@@ -65,7 +65,8 @@ def _merged_disk(given: Mapping[str, Any], current: Disk | None) -> dict[str, An
         return dict(given)
     # Where nobody knows what a disk was made from, an image that is written now changes nothing.
     known = {} if current.image is not None else {"image": None}
-    return {**current.to_dict(), **given, **known}
+    # How it was made is past as well; a disk that came from another hypervisor is whole.
+    return {**current.to_dict(), **given, **known, "clone": current.clone}
 
 
 def _merged_nics(given: list[dict[str, Any]], current: tuple[Nic, ...]) -> list[dict[str, Any]]:

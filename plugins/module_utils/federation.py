@@ -16,6 +16,7 @@ from typing import Any
 
 from .errors import InputError
 from .fields import Fields, unique
+from .images import Image, check_images
 from .model import Hypervisor, Node, Portable, Site
 
 DEFAULT_SITE_TIMEOUT = 15.0
@@ -34,6 +35,7 @@ class Federation(Portable):
 
     name: str
     sites: tuple[Site, ...] = ()
+    images: tuple[Image, ...] = ()
     pki_path: str = ""
     site_timeout: float = DEFAULT_SITE_TIMEOUT
     strict_sites: bool = False
@@ -48,6 +50,7 @@ class Federation(Portable):
         read = cls(
             name=fields.name("federation"),
             sites=fields.each("sites", Site.from_dict),
+            images=fields.each("images", Image.from_dict),
             pki_path=fields.text("pki_path"),
             site_timeout=DEFAULT_SITE_TIMEOUT if timeout is None else timeout,
             strict_sites=fields.boolean("strict_sites", False),
@@ -56,6 +59,7 @@ class Federation(Portable):
         )
         fields.finish()
         read._check_names(fields.path("sites"))
+        check_images(read.images, [site.name for site in read.sites], fields.path("images"))
         return read
 
     def _check_names(self, option: str) -> None:

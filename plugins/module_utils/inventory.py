@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .federation import Federation
+from .images import newest_first
 from .model import Cluster, Hypervisor, Node, Site
 from .selection import Selection
 
@@ -90,9 +91,10 @@ def arrange(
     for group in FIXED_GROUPS:
         contents.nest("", group)
     sites = [site for site in federation.sites if selection.wants_site(site)]
+    images = [image.to_dict() for image in newest_first(federation.images)]
     for site in sites:
         _nest_site(contents, site, reports)
-        _declare(contents, site, reports, selection)
+        _declare(contents, site, reports, selection, images)
     found = [
         _Found(site, hypervisor, vm)
         for site in sites
@@ -134,7 +136,13 @@ def _is_unreachable(site: Site, reports: Mapping[str, Mapping[str, Any]]) -> boo
     return bool(asked) and all("fault" in report for report in asked)
 
 
-def _declare(contents: Contents, site: Site, reports: Mapping[str, Mapping[str, Any]], selection: Selection) -> None:
+def _declare(
+    contents: Contents,
+    site: Site,
+    reports: Mapping[str, Mapping[str, Any]],
+    selection: Selection,
+    images: list[dict[str, Any]],
+) -> None:
     """The hosts that the federation file names, whether or not they answer."""
     described = site.to_dict()
     partly = not _is_unreachable(site, reports)
@@ -143,6 +151,7 @@ def _declare(contents: Contents, site: Site, reports: Mapping[str, Mapping[str, 
             failed = "fault" in reports.get(hypervisor.name, {})
             groups = ("hypervisors", _group("site", site.name)) + ((UNREACHABLE,) if failed and partly else ())
             variables = _hypervisor_variables(site, described, hypervisor, reachable=not failed)
+            variables["federation_images"] = images
             contents.hosts[hypervisor.name] = Host(hypervisor.name, variables, groups)
     for cluster in site.clusters:
         contents.nest("clusters", _group("cluster", cluster.name))

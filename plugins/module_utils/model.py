@@ -27,6 +27,7 @@ BACKENDS = ("libvirt", "kubernetes")
 DISK_FORMATS = ("qcow2", "raw")
 DISK_BUSES = ("virtio", "scsi", "sata")
 FIRMWARES = ("bios", "uefi")
+CLONES = ("full", "thin")
 NIC_MODELS = ("virtio", "e1000e", "rtl8139")
 NODE_ROLES = ("server", "agent")
 VM_STATES = ("running", "paused", "stopped", "crashed")
@@ -35,6 +36,8 @@ DEFAULT_CPU_OVERCOMMIT = 4.0
 DEFAULT_MEMORY_OVERCOMMIT = 1.0
 
 _MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
+# name, or name:version, of an image in the library.
+_LIBRARY_IMAGE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}(:[A-Za-z0-9][A-Za-z0-9._-]{0,62})?\Z")
 _DEVICE = re.compile(r"^(vd|sd)[a-z]\Z")
 _FLOATING_MACHINES = ("pc", "q35", "virt")
 
@@ -193,7 +196,11 @@ def _logical(mapping: dict[str, str], local: str, preferred: str) -> str:
 
 @dataclass(frozen=True)
 class Disk(Portable):
-    """``size`` in bytes; ``storage`` a logical name; ``image`` is ``<logical storage>/<volume>`` copied at creation."""
+    """``size`` in bytes; ``storage`` a logical name; what it is made from is ``image``.
+
+    ``image`` is ``<name>:<version>`` of the library, ``<name>`` for its newest version there, or ``<logical storage>/<volume>``.
+    ``clone``: ``full`` is a copy of it, ``thin`` a qcow2 volume that backs on it for as long as it is at this hypervisor.
+    """
 
     name: str
     size: int
@@ -201,6 +208,7 @@ class Disk(Portable):
     format: str = "qcow2"
     bus: str = "virtio"
     image: str | None = None
+    clone: str = "full"
 
     @classmethod
     def from_dict(cls, data: Any, where: str = "disk") -> Disk:
@@ -212,6 +220,7 @@ class Disk(Portable):
             format=fields.choice("format", DISK_FORMATS, "qcow2"),
             bus=fields.choice("bus", DISK_BUSES, "virtio"),
             image=fields.optional_text("image"),
+            clone=fields.choice("clone", CLONES, "full"),
         )
         fields.finish()
         if not _DEVICE.match(read.name):
@@ -226,11 +235,19 @@ class Disk(Portable):
             raise InputError(
                 "is not a multiple of 512 bytes", option=f"{where}.size", value=read.size, remedy="round it to whole sectors"
             )
-        if read.image is not None and len([part for part in read.image.split("/") if part]) != 2:
-            raise InputError(
-                "is not an image", option=f"{where}.image", value=read.image, remedy="write <logical storage>/<volume>"
-            )
+        read._check_image(where)
         return read
+
+    def _check_image(self, where: str) -> None:
+        image = self.image
+        if image is not None and not _LIBRARY_IMAGE.match(image) and len([part for part in image.split("/") if part]) != 2:
+            remedy = "write <name>:<version> of the library, or <logical storage>/<volume>"
+            raise InputError("is not an image", option=f"{where}.image", value=image, remedy=remedy)
+        if self.clone == "thin" and image is None:
+            raise InputError("has no image to back on", option=f"{where}.clone", value="thin", remedy="give the disk an image")
+        if self.clone == "thin" and self.format != "qcow2":
+            remedy = "use format qcow2, or clone full"
+            raise InputError(f"cannot be {self.format}", option=f"{where}.clone", value="thin", remedy=remedy)
 
 
 @dataclass(frozen=True)

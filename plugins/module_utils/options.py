@@ -13,7 +13,9 @@ from typing import Any
 from ansible.module_utils.common.parameters import env_fallback
 
 from .host_cpu import ACCELERATORS
-from .model import DISK_BUSES, DISK_FORMATS, FIRMWARES, NIC_MODELS
+from .image_records import STATE_PATH
+from .images import IMAGE_FIRMWARES, LIBRARY_STORAGE
+from .model import CLONES, DISK_BUSES, DISK_FORMATS, FIRMWARES, NIC_MODELS
 from .rules import LEVELS, WEIGHTS
 
 DEFAULT_URI = "qemu:///system"
@@ -118,6 +120,39 @@ def migration_spec() -> Spec:
     }
 
 
+def library_spec() -> Spec:
+    """Which library: the logical storage that holds it, and where its records are."""
+    return {"storage": {"type": "str", "default": LIBRARY_STORAGE}, "state_path": {"type": "path", "default": STATE_PATH}}
+
+
+def image_spec() -> Spec:
+    """All options of image: the image as ``Image.to_dict`` has it, and what shall become of it."""
+    return {
+        **libvirt_spec(),
+        **site_spec(),
+        **hypervisor_spec(),
+        **library_spec(),
+        "name": {"type": "str", "required": True},
+        "version": {"type": "str"},
+        "sha256": {"type": "str"},
+        "source": {
+            "type": "dict",
+            "options": {"url": {"type": "str"}, "file": {"type": "str"}, "site": {"type": "str"}},
+        },
+        "format": {"type": "str", "choices": list(DISK_FORMATS), "default": "qcow2"},
+        "size": {"type": "str"},
+        "os_variant": {"type": "str", "default": ""},
+        "architecture": {"type": "str", "default": "x86_64"},
+        "firmware": {"type": "str", "choices": list(IMAGE_FIRMWARES), "default": "any"},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "peers": {"type": "list", "elements": "dict", "default": []},
+        "verify": {"type": "bool", "default": False},
+        "keep": {"type": "int"},
+        "pushed_path": {"type": "path"},
+        "progress_path": {"type": "path"},
+    }
+
+
 def _disk_spec() -> Spec:
     return {
         "name": {"type": "str", "required": True},
@@ -126,6 +161,7 @@ def _disk_spec() -> Spec:
         "format": {"type": "str", "choices": list(DISK_FORMATS)},
         "bus": {"type": "str", "choices": list(DISK_BUSES)},
         "image": {"type": "str"},
+        "clone": {"type": "str", "choices": list(CLONES)},
     }
 
 

@@ -94,8 +94,18 @@ options:
         type: str
         choices: [virtio, scsi, sata]
       image:
-        description: What to copy into a new disk, as C(<logical storage>/<volume>). A disk that exists is never written over.
+        description:
+          - What a new disk is made from. A disk that exists is never written over.
+          - C(<name>:<version>) is an image of the library at this hypervisor, as M(virt8ra.federation.image) brought it; C(<name>) is the
+            newest version of it there. C(<logical storage>/<volume>) is any other volume.
         type: str
+      clone:
+        description:
+          - How a new disk is made from its image. V(full) copies it, and is what a new disk gets unless this is set.
+          - V(thin) makes a qcow2 volume that backs on the image, which must be of the library, with both in pools of files. The image
+            cannot be removed meanwhile. A migration brings such a disk over whole.
+        type: str
+        choices: [full, thin]
   nics:
     description:
       - All network interfaces that the VM shall have. One that is not in the list is taken from the VM.

@@ -66,7 +66,7 @@ vms:
         cpu_model: Nehalem
         machine: pc-q35-7.2
         firmware: bios
-        disks: [{name: vda, size: 67108864, storage: ssd, format: qcow2, bus: virtio, image: images/demo-guest.img}]
+        disks: [{name: vda, size: 67108864, storage: ssd, format: qcow2, bus: virtio, image: images/demo-guest.img, clone: full}]
         nics: [{network: public, mac: "52:3a:11:9f:04:c7", model: virtio}]
         console_log: true
         autostart: false

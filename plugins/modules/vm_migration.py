@@ -351,11 +351,11 @@ from datetime import datetime, timezone
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration.engine import Engine, Places
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration.plan import Request
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration.policy import Policy
-from ansible_collections.virt8ra.federation.plugins.module_utils.migration.progress import ProgressFile
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration.window import Window
 from ansible_collections.virt8ra.federation.plugins.module_utils.model import Site
 from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
 from ansible_collections.virt8ra.federation.plugins.module_utils.options import migration_spec
+from ansible_collections.virt8ra.federation.plugins.module_utils.progress import ProgressFile
 
 
 def work(module: FederationModule) -> dict:

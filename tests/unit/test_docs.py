@@ -30,11 +30,13 @@ PAGES = [
 ]
 MODULE_UTILS = ROOT / "plugins" / "module_utils"
 
+IMAGE = {"name": "debian", "version": "12.8", "sha256": "0" * 64, "source": {"file": "debian.qcow2"}}
 SITE = {"name": "rioja", "provider": "Arsys", "country": "ES"}
 FEDERATION = {"plugin": "virt8ra.federation.sites", "federation": "example"}
 VM = dict.fromkeys(inventory.VM_KEYS)
 EVERYTHING = {
     **FEDERATION,
+    "images": [IMAGE],
     "sites": [
         {
             **SITE,
@@ -184,6 +186,8 @@ def test_every_key_of_the_file_is_described(keys):
     Federation.from_dict(EVERYTHING)
     described = {
         "": set(first_cells(REFERENCE, "Keys of the file")) - {"filters"},
+        "images": set(first_cells(REFERENCE, "Keys of an image")),
+        "images.source": set(first_cells(REFERENCE, "Keys of a source")),
         "sites": set(first_cells(REFERENCE, "Keys of a site")),
         "sites.hypervisors": set(first_cells(REFERENCE, "Keys of a hypervisor")),
         "sites.clusters": set(first_cells(REFERENCE, "Keys of a cluster")),
@@ -201,6 +205,7 @@ def test_every_key_of_filters_is_described(keys):
 def test_the_plugins_documentation_has_the_same_keys():
     options = yaml.safe_load(plugin.DOCUMENTATION)["options"]
     assert set(options) == set(first_cells(REFERENCE, "Keys of the file"))
+    assert set(options["images"]["suboptions"]) == set(first_cells(REFERENCE, "Keys of an image"))
     site = options["sites"]["suboptions"]
     assert set(site) == set(first_cells(REFERENCE, "Keys of a site"))
     assert set(site["hypervisors"]["suboptions"]) | {"site"} == set(first_cells(REFERENCE, "Keys of a hypervisor"))
@@ -306,24 +311,31 @@ LAYERS = {
     "sizes": 1,
     "countries": 1,
     "crew": 1,
+    "portable": 1,
     "fields": 2,
     "files": 2,
-    "portable": 1,
+    "lock": 2,
+    "shown": 2,
+    "qcow2": 2,
     "attestations": 2.5,
     "rules": 2.5,
+    "progress": 3,
     "model": 3,
-    "federation": 4,
+    "images": 4,
     "selection": 4,
     "desired_vm": 4,
     "host_cpu": 4,
     "latency": 4,
+    "image_records": 5,
+    "federation": 5,
     "handshakes": 5,
-    "inventory": 5,
     "placement": 5,
-    "backends": 6,
-    "migration": 7,
-    "options": 8,
-    "module": 8,
+    "inventory": 6,
+    "backends": 7,
+    "library": 8,
+    "migration": 8,
+    "options": 9,
+    "module": 9,
 }
 
 

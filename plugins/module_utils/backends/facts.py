@@ -15,7 +15,8 @@ from ..model import Vm
 class DiskFacts:
     """A disk at the source: ``capacity`` and ``allocation`` in bytes; ``name`` is the device, vda.
 
-    ``bitmaps``: its format can hold dirty bitmaps, so that what was written since can be told.
+    ``bitmaps``: its format can hold dirty bitmaps, so that what was written since can be told. ``backing``: the files below
+    it, which stay at the source; ``allocation`` counts what they hold, for it is copied too.
     """
 
     name: str
@@ -24,6 +25,7 @@ class DiskFacts:
     capacity: int
     allocation: int
     bitmaps: bool = False
+    backing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

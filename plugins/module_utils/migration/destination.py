@@ -69,6 +69,8 @@ def moved_spec(vm: Vm, disks: dict[str, dict[str, Any]], macs: Sequence[str] = (
     for disk in spec["disks"]:
         if disk["name"] in disks:
             disk["storage"], disk["format"] = disks[disk["name"]]["storage"], disks[disk["name"]]["format"]
+            # It comes over whole, whatever it backed on.
+            disk["clone"] = "full"
     return spec
 
 

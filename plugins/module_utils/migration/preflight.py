@@ -264,9 +264,11 @@ def _warnings(source: SourceFacts) -> list[str]:
 
 
 def _steps(request: Request, source: SourceFacts, disks: dict[str, dict[str, Any]]) -> list[str]:
+    below = {disk.name: f", whole, without {disk.backing[0]} below it" for disk in source.disks if disk.backing}
     steps = [
         f"make volume {disk['volume']} ({show_size(disk['capacity'])}, {disk['format']}) in pool {disk['pool']} at {request.target}"
-        for disk in disks.values()
+        f"{below.get(device, '')}"
+        for device, disk in disks.items()
     ]
     name, source_name, target_name = source.vm.name, request.source, request.target
     if request.mode == "live":

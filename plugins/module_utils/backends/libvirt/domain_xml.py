@@ -147,6 +147,7 @@ def _read_disks(
                 format=attribute(element, "driver", "type") or "raw",
                 bus=attribute(element, "target", "bus"),
                 image=image if isinstance(image, str) else None,
+                clone="thin" if hint.get("clone") == "thin" else "full",
             )
         )
     return tuple(disks)

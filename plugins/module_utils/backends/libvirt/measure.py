@@ -29,7 +29,8 @@ def link_rate(source: MigrationEnd, disks: Sequence[DiskFacts]) -> float:
     if largest is None:
         return 0.0
     try:
-        volume = source.connection.storageVolLookupByPath(largest.path)
+        # A thin clone has little of its own.
+        volume = source.connection.storageVolLookupByPath(largest.backing[-1] if largest.backing else largest.path)
         stream = source.connection.newStream()
         volume.download(stream, 0, _SAMPLE, 0)
         begun = time.monotonic()

@@ -82,8 +82,19 @@ def _disk(domain: Any, element: ET.Element) -> DiskFacts:
     capacity, allocation, _physical = domain.blockInfo(name)
     kind = "raw" if driver is None else driver.get("type", "raw")
     path = _path(element)
-    bitmaps = kind == "qcow2" and volumes.holds_bitmaps(domain.connect(), path)
-    return DiskFacts(name=name, path=path, format=kind, capacity=capacity, allocation=allocation, bitmaps=bitmaps)
+    connection = domain.connect()
+    backing = _backing(connection, element, path)
+    # What the files below hold is copied as well; one that no pool knows may hold all of it.
+    below = [volumes.allocation(connection, file) for file in backing]
+    allocation = min(capacity, allocation + sum(capacity if size is None else size for size in below)) if below else allocation
+    bitmaps = kind == "qcow2" and volumes.holds_bitmaps(connection, path)
+    return DiskFacts(name, path, kind, capacity, allocation, bitmaps, backing)
+
+
+def _backing(connection: Any, element: ET.Element, path: str) -> tuple[str, ...]:
+    """Files below a disk: as libvirt shows them of a running VM, else as its pools do."""
+    shown = [source.get("file") or source.get("dev") or "" for source in element.findall(".//backingStore/source")]
+    return tuple(file for file in shown if file) or tuple(volumes.backing_files(connection, path))
 
 
 def _not_yet_there(root: ET.Element, next_start: ET.Element) -> Iterable[str]:

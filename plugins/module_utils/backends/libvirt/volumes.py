@@ -40,6 +40,25 @@ def volume_sizes(conn: Any, paths: Iterable[str]) -> dict[str, int]:
     return sizes
 
 
+def backing_files(conn: Any, path: str) -> list[str]:
+    """Paths of the files below a volume, nearest first, as far as active pools tell."""
+    below: list[str] = []
+    with contextlib.suppress(libvirt.libvirtError):
+        while path and path not in below[:-1]:
+            path = ET.fromstring(conn.storageVolLookupByPath(path).XMLDesc()).findtext("backingStore/path") or ""
+            if path:
+                below.append(path)
+    return below
+
+
+def allocation(conn: Any, path: str) -> int | None:
+    """Bytes that a volume takes up; None where no active pool knows it."""
+    try:
+        return int(conn.storageVolLookupByPath(path).info()[2])
+    except libvirt.libvirtError:
+        return None
+
+
 def volume_at(conn: Any, path: str) -> Any:
     """The virStorageVol behind a path; NotFoundError when no active pool holds it."""
     with told(f"looking up the volume {path}", remedy="refresh or start the pool that holds it"):
@@ -109,13 +128,16 @@ def free_bytes(conn: Any, pool: str) -> int:
     return free
 
 
-def create_volume(conn: Any, pool: str, name: str, size: int, format: str) -> str:
-    """Make an empty thin volume of exactly ``size`` virtual bytes; its path. A volume of that name is an error, never overwritten."""
+def create_volume(conn: Any, pool: str, name: str, size: int, format: str, backing: tuple[str, str] | None = None) -> str:
+    """Make an empty thin volume of exactly ``size`` virtual bytes; its path. A volume of that name is an error, never overwritten.
+
+    :param backing: path and format of the file that shows through where nothing was written
+    """
     holder = active_pool(conn, pool)
     what = f"creating the volume {name} in pool {pool}"
     with told(what):
         try:
-            volume = holder.createXML(_volume_xml(name, _whole_kib(size), format))
+            volume = holder.createXML(_volume_xml(name, _whole_kib(size), format, backing))
         except libvirt.libvirtError as error:
             if is_there_already(error):
                 raise ExistsError(f"{what} failed: {one_line(error)}", remedy="look whose volume that is") from error
@@ -189,7 +211,7 @@ def _deleted_on_failure(volume: Any) -> Iterator[None]:
         raise
 
 
-def _volume_xml(name: str, size: int, format: str) -> str:
+def _volume_xml(name: str, size: int, format: str, backing: tuple[str, str] | None = None) -> str:
     root = ET.Element("volume")
     ET.SubElement(root, "name").text = name
     ET.SubElement(root, "capacity", unit="bytes").text = str(size)
@@ -199,4 +221,9 @@ def _volume_xml(name: str, size: int, format: str) -> str:
     if format == "qcow2":
         # libvirt's own default is version 2, which cannot hold the bitmaps that warm migrations and backups need.
         ET.SubElement(target, "compat").text = "1.1"
+    if backing is not None:
+        store = ET.SubElement(root, "backingStore")
+        ET.SubElement(store, "path").text = backing[0]
+        # Written into the volume, so that nobody has to guess it from what a guest wrote.
+        ET.SubElement(store, "format", type=backing[1])
     return ET.tostring(root, encoding="unicode")

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from ...shown import clock, duration, mapping, mappings, number, plain, rate, whole, written
 from ...sizes import show_size
-from ..shown import clock, duration, mapping, mappings, number, plain, rate, whole, written
 from .spans import CAME_OVER, TAKEN_BACK, gaps, is_over, spans
 from .style import PAGE
 from .timeline import timeline

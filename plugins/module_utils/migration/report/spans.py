@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...shown import mapping, mappings, number, plain
 from ...sizes import show_size
-from ..shown import mapping, mappings, number, plain
 
 CAME_OVER = ("completed", "released")
 TAKEN_BACK = ("aborted", "rolled back")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from ..shown import clock, duration, plain
+from ...shown import clock, duration, plain
 from .scale import Scale
 from .spans import CAME_OVER, Interval, Span, downtime, gaps, guest_ran, is_over, spans
 from .style import PICTURE

@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.virt8ra.federation.plugins.action.vm_migration import PATIENCE, SILENT, ActionModule
+from ansible_collections.virt8ra.federation.plugins.action.vm_migration import ActionModule
+from ansible_collections.virt8ra.federation.plugins.plugin_utils.watched_action import PATIENCE, SILENT
 
 ARGS = {"name": "web-1", "source_hypervisor": "lab-es-1", "hypervisor": "lab-de-1"}
 COPYING = {"phase": "copying", "pid": 4711}

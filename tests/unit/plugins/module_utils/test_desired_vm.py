@@ -83,3 +83,8 @@ def test_what_is_wrong_is_named_by_the_place_where_it_was_written(given, option)
 
 def test_a_new_vm_is_read_whole():
     assert desired_vm({"name": "new", "cpus": 1, "memory": "64MiB"}, None) == Vm("new", 1, 2**26)
+
+
+def test_how_a_disk_was_cloned_is_past_once_it_is_there():
+    vm = Vm("web", 1, 2**30, disks=(Disk("vda", 2**30, "ssd", image="debian:12", clone="full"),))
+    assert desired_vm({"disks": [{"name": "vda", "image": "debian:12", "clone": "thin"}]}, vm) == vm

@@ -56,6 +56,7 @@ def test_declared_hosts_and_groups() -> None:
         "federation_hypervisor": federation.sites[0].hypervisors[0].to_dict(),
         "federation_hypervisor_name": "es-1",
         "federation_reachable": True,
+        "federation_images": [],
         "federation_site_name": "es",
         "federation_provider": "Arsys S.L.",
         "federation_country": "ES",

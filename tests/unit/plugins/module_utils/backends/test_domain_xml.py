@@ -34,7 +34,7 @@ VM = Vm(
     description=HOSTILE,
     machine="pc-q35-7.2",
     firmware="uefi",
-    disks=(Disk("vda", 2**30, "ssd", image="images/debian"), Disk("sda", 2**20, "block", "raw", "scsi")),
+    disks=(Disk("vda", 2**30, "ssd", image="debian:12", clone="thin"), Disk("sda", 2**20, "block", "raw", "scsi")),
     nics=(Nic("public", "52:54:00:00:00:01"), Nic("public", "52:54:00:00:00:02", "e1000e")),
     console_log=True,
     autostart=True,

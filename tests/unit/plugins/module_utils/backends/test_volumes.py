@@ -78,7 +78,7 @@ def test_pools_that_cannot_be_used_are_told_apart(conn):
 def test_a_pool_that_rounds_is_refused_and_its_volume_taken_back(conn, monkeypatch):
     """As LVM does, which only knows whole extents."""
     exact = volumes._volume_xml
-    monkeypatch.setattr(volumes, "_volume_xml", lambda name, size, format: exact(name, size + 512, format))
+    monkeypatch.setattr(volumes, "_volume_xml", lambda name, size, *more: exact(name, size + 512, *more))
     with pytest.raises(BackendError, match="instead of 1024"):
         volumes.create_volume(conn, POOL, "a.raw", 1024, "raw")
     assert names(conn) == []

@@ -6,7 +6,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvirt import metadata
-from ansible_collections.virt8ra.federation.plugins.module_utils.migration.destination import destination_xml
+from ansible_collections.virt8ra.federation.plugins.module_utils.migration.destination import destination_xml, moved_spec
+from ansible_collections.virt8ra.federation.plugins.module_utils.model import Disk, Vm
 
 SOURCE = """
 <domain type='kvm'><name>{{ odd }} &lt;name&gt;</name><uuid>u</uuid>
@@ -39,6 +40,20 @@ def test_disks_point_at_the_target_and_backing_chains_are_gone():
     assert disks[1].get("type") == "block"
     assert disks[1].find("source").attrib == {"dev": "/dev/vg/b"}
     assert disks[2].find("source") is None
+
+
+def test_nothing_of_a_deep_chain_is_left():
+    deep = SOURCE.replace(
+        "<source file='/base'/>", "<source file='/base'/><backingStore type='file'><source file='/lower'/></backingStore>"
+    )
+    text = destination_xml(deep, disks={"vda": "/new/a"}, networks=[], owner={}, journal={}, vm={})
+    assert "backingStore" not in text and "/base" not in text and "/lower" not in text
+
+
+def test_a_thin_clone_is_whole_at_the_target():
+    disks = (Disk("vda", 512, "ssd", image="debian:12.8", clone="thin"),)
+    spec = moved_spec(Vm("x", 1, 2**30, disks=disks), {"vda": {"storage": "fast", "format": "qcow2"}})
+    assert spec["disks"][0] == Disk("vda", 512, "fast", image="debian:12.8").to_dict()
 
 
 def test_the_interface_keeps_its_mac_and_loses_what_was_the_source_hosts():

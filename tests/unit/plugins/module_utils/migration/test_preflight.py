@@ -129,6 +129,13 @@ def test_all_blockers_are_told_at_once_and_each_names_a_remedy():
     assert all(";" in blocker.message for blocker in plan.blockers)
 
 
+def test_a_disk_that_backs_on_another_file_comes_over_whole():
+    disks = (DiskFacts("vda", "/pool/web-1-vda.qcow2", "qcow2", GIB, GIB // 2, backing=("/images/debian-12.qcow2",)),)
+    made = preflight.plan(REQUEST, replace(SOURCE, disks=disks), TARGET)
+    assert made.blockers == ()
+    assert made.steps[0].endswith("whole, without /images/debian-12.qcow2 below it")
+
+
 def test_disks_of_one_pool_must_fit_together():
     two = replace(VM, disks=(Disk("vda", GIB, "ssd"), Disk("vdb", GIB, "ssd")))
     disks = (*SOURCE.disks, DiskFacts("vdb", "/pool/web-1-vdb.qcow2", "qcow2", GIB, 0))

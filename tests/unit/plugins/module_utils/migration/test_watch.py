@@ -9,7 +9,7 @@ import threading
 import pytest
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration import watch
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration.policy import Policy
-from ansible_collections.virt8ra.federation.plugins.module_utils.migration.progress import ProgressFile, picture
+from ansible_collections.virt8ra.federation.plugins.module_utils.progress import ProgressFile, picture
 
 MIB = 2**20
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..sizes import show_size
 from .shown import duration, mapping, number, plain, rate, whole
+from .sizes import show_size
 
 _BAR = 24
 
@@ -31,13 +31,13 @@ class ProgressFile:
         if not self.path:
             return
         partial = Path(f"{self.path}.partial")
-        # Progress is for people: a full disk under it must not stop a migration.
+        # Progress is for people: a full disk under it must not stop the work.
         with contextlib.suppress(OSError):
             partial.write_text(json.dumps({"phase": phase, "pid": os.getpid(), **figures}), encoding="utf-8")
             partial.replace(self.path)
 
 
-def picture(vm: str, source: str, target: str, progress: Mapping[str, Any]) -> str:
+def picture(name: str, source: str, target: str, progress: Mapping[str, Any]) -> str:
     """One line for a person, from what ProgressFile wrote; what is missing there is left out here.
 
     Of ``progress`` it shows ``phase``, ``round``, ``percent`` (else ``bytes`` of ``total_bytes``), ``bytes_per_second``,
@@ -45,7 +45,7 @@ def picture(vm: str, source: str, target: str, progress: Mapping[str, Any]) -> s
     when there is more than one), ``downtime_ms`` and ``waiting_for``.
     """
     phase = str(progress.get("phase", ""))
-    parts = [vm, f"{source} → {target}", phase, _round(progress, phase), *_bar(progress), _amount(progress)]
+    parts = [name, f"{source} → {target}" if source else target, phase, _round(progress, phase), *_bar(progress), _amount(progress)]
     for key, form in (("bytes_per_second", "{}"), ("dirty_bytes_per_second", "dirty {}")):
         if number(progress, key) is not None:
             parts.append(form.format(rate(whole(progress, key))))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from ..sizes import show_size
+from .sizes import show_size
 
 
 def plain(value: Any) -> str:
