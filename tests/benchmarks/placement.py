@@ -3,8 +3,8 @@
 
 """Placement: 1,000 VMs over 20 sites of 20 hypervisors as a whole process, and how good 50 VMs over 8 sites are placed.
 
-The peer of the second is OR-tools' CP-SAT, which is given the same rules and the same scores as a model of integers, and
-CP_SAT_SECONDS (60) to search. Both answers are scored by the same code, which also checks that the peer breaks no rule.
+The peer of the second is OR-tools' CP-SAT, which is given the same rules and the same scores as a model of integers, our answer
+to begin with, and CP_SAT_SECONDS (60) to find a better one. Both answers are scored by the same code, which also checks that the peer breaks no rule.
 Both questions are drawn from a fixed seed, so that they are the same on every machine. No site is contacted.
 """
 
@@ -40,7 +40,7 @@ def run(_lab: Lab) -> list[Row]:
     ours = place(question)
     if not ours.found:
         raise RuntimeError(ours.sentence())
-    peer = scored(question, best_of_cp_sat(question))
+    peer = scored(question, best_of_cp_sat(question, ours.assignment()))
     print(f"    50 VMs: ours {ours.score():.4f}, CP-SAT {peer:.4f}", flush=True)
     return [
         Row("placement of 1,000 VMs on 20 x 20 hypervisors, whole process, s", whole.seconds, 2.0, whole.seconds, 2.0, True),
@@ -135,8 +135,8 @@ def scored(question: Question, assignment: dict[str, str]) -> float:
     return held.score()
 
 
-def best_of_cp_sat(question: Question) -> dict[str, str]:
-    """The best assignment that it finds in its time."""
+def best_of_cp_sat(question: Question, begin: dict[str, str]) -> dict[str, str]:
+    """The best assignment that it finds in its time, from one that there is."""
     from ortools.sat.python import cp_model
 
     compiler = Compiler(question.places, question.reaches, question.today)
@@ -146,6 +146,8 @@ def best_of_cp_sat(question: Question) -> dict[str, str]:
     at = {(need.number, here): model.new_bool_var("") for need in needs for here in need.allowed}
     for need in needs:
         model.add_exactly_one(at[need.number, here] for here in need.allowed)
+    for (number, here), variable in at.items():
+        model.add_hint(variable, int(begin[needs[number].name] == question.places[here].hypervisor))
     for here in range(len(question.places)):
         mine = [need for need in needs if (need.number, here) in at]
         model.add(sum(need.vm.cpus * at[need.number, here] for need in mine) <= world.cpus[here])
