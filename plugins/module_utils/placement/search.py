@@ -19,7 +19,8 @@ from .occupancy import NOWHERE, Occupancy
 REPAIR_STEPS = 400_000
 SEARCH_STEPS = 400_000
 MOST_ACCEPTS = 1_000
-IMPROVE_STEPS = 900_000
+IMPROVE_STEPS = 600_000
+_TRADE_STEPS = 40  # what an exchange takes, in steps
 _LEAST_GAIN = 1e-9
 _BLOCKED_WISHES = 4  # better places of a VM that are full, for which an exchange is tried
 
@@ -269,7 +270,7 @@ class Search:
                 return False
             for number in sorted(world.at[at] & self._mine):
                 other = world.needs[number]
-                self._steps -= 4
+                self._steps -= _TRADE_STEPS
                 if self._steps > 0 and here in other.allowed and self._trade(need, other):
                     return True
         return False
