@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...errors import BackendError, NotFoundError
+from ...errors import BackendError, FederationError, NotFoundError
 from .connection import libvirt, told
 
 # Pools whose volumes are files, and pools whose volumes are block devices of the exact size.
 FILE_POOLS = ("dir", "fs", "netfs")
 BLOCK_POOLS = ("logical", "disk")
+_PRIVATE = "0600"
+_PIECE = 2**18
 
 
 def pool_paths(conn: Any) -> dict[str, str]:
@@ -129,6 +132,33 @@ def clone_image(conn: Any, image_pool: str, image_volume: str, pool: str, name: 
     return _grown(volume, size)
 
 
+def upload_volume(conn: Any, pool: str, name: str, content: bytes) -> str:
+    """Make a raw volume that holds these bytes, for root and QEMU alone; its path. All or nothing."""
+    holder = active_pool(conn, pool)
+    with told(f"creating the volume {name} in pool {pool}"):
+        volume = holder.createXML(_volume_xml(name, len(content), "raw", mode=_PRIVATE))
+    with _deleted_on_failure(volume), told(f"writing the volume {name} in pool {pool}"):
+        stream = conn.newStream()
+        volume.upload(stream, 0, len(content))
+        rest = memoryview(content)
+        while rest:
+            rest = rest[stream.send(bytes(rest[:_PIECE])) :]
+        stream.finish()
+        return str(volume.path())
+
+
+def volume_behind(conn: Any, path: str) -> Any | None:
+    """The virStorageVol at a path, also one that was written behind libvirt's back; None where there is none."""
+    if not path:
+        return None
+    with contextlib.suppress(libvirt.libvirtError):
+        return conn.storageVolLookupByPath(path)
+    pool = pool_paths(conn).get(posixpath.dirname(path))
+    with contextlib.suppress(FederationError):
+        return None if pool is None else find_volume(conn, pool, posixpath.basename(path))
+    return None
+
+
 def delete_volume(conn: Any, path: str) -> None:
     """Delete the volume at a path; one that is gone already is no fault."""
     try:
@@ -183,7 +213,7 @@ def _deleted_on_failure(volume: Any) -> Iterator[None]:
         raise
 
 
-def _volume_xml(name: str, size: int, format: str) -> str:
+def _volume_xml(name: str, size: int, format: str, mode: str = "") -> str:
     root = ET.Element("volume")
     ET.SubElement(root, "name").text = name
     ET.SubElement(root, "capacity", unit="bytes").text = str(size)
@@ -193,4 +223,6 @@ def _volume_xml(name: str, size: int, format: str) -> str:
     if format == "qcow2":
         # libvirt's own default is version 2, which cannot hold the bitmaps that warm migrations and backups need.
         ET.SubElement(target, "compat").text = "1.1"
+    if mode:
+        ET.SubElement(ET.SubElement(target, "permissions"), "mode").text = mode
     return ET.tostring(root, encoding="unicode")
