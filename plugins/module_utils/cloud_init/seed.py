@@ -120,6 +120,11 @@ class CloudInit:
         return hashlib.pbkdf2_hmac("sha256", told, f"cloud-init of {name}".encode(), _ROUNDS).hex()[:_DIGITS]
 
 
+def seed_volume(vm: str) -> str:
+    """The name of the volume with a VM's disc."""
+    return f"{vm}-cloud-init.iso"
+
+
 def secrets(value: Any, key: str = "") -> set[str]:
     """The strings of the option that are secrets by their key, or by being more than one line long."""
     if isinstance(value, Mapping):

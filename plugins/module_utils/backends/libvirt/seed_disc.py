@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from typing import Any
 
-from ...cloud_init.seed import CloudInit
+from ...cloud_init.seed import CloudInit, seed_volume
 from ...errors import FederationError, InputError
 from ...model import Disk, Site, Vm
 from .. import nocloud
@@ -23,10 +23,6 @@ from .connection import told
 
 KIND = "cloud_init"
 _OPTION = "cloud_init"
-
-
-def volume_name(vm: str) -> str:
-    return f"{vm}-cloud-init.iso"
 
 
 def drive_of(root: ET.Element) -> ET.Element | None:
@@ -47,6 +43,12 @@ def waits(running: ET.Element, config: ET.Element) -> bool:
     drive = drive_of(config)
     devices = [domain_parts.target(element) for element in running.iterfind("devices/disk[@device='cdrom']")]
     return drive is not None and domain_parts.target(drive) not in devices
+
+
+def paths_in(xml: str) -> list[str]:
+    """The path of the disc, in the XML of a domain; none where it has none."""
+    path = path_of(ET.fromstring(xml))
+    return [path] if path else []
 
 
 class SeedDisc:
@@ -82,8 +84,8 @@ class SeedDisc:
             remedy = "give the VM a disk"
             raise InputError("has no place: its disc is kept beside the VM's first disk", option=_OPTION, remedy=remedy)
         pool = site.local_storage(self._vm.disks[0].storage, "disks[0].storage")
-        if volumes.find_volume(self._conn, pool, volume_name(self._vm.name)) is not None:
-            what = f"has no place: the pool {pool} has a volume {volume_name(self._vm.name)} already"
+        if volumes.find_volume(self._conn, pool, seed_volume(self._vm.name)) is not None:
+            what = f"has no place: the pool {pool} has a volume {seed_volume(self._vm.name)} already"
             raise InputError(what, option=_OPTION, remedy="delete that volume if nobody needs it, or give the VM another name")
         return pool
 
@@ -97,7 +99,7 @@ class SeedDisc:
         if self.changed and self._asked is not None:
             content = nocloud.disc(self._asked.files(self._vm.name, uuid)) if self.after else b""
             remove(self._conn, old)
-            name = posixpath.basename(old) or volume_name(self._vm.name)
+            name = posixpath.basename(old) or seed_volume(self._vm.name)
             self._path = volumes.upload_volume(self._conn, self._pool, name, content) if self.after else ""
         try:
             yield

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...errors import BackendError, FederationError, NotFoundError
+from ...errors import BackendError, FederationError
 from .connection import libvirt, told
 
 # Pools whose volumes are files, and pools whose volumes are block devices of the exact size.
@@ -173,10 +173,10 @@ def delete_volume(conn: Any, path: str) -> None:
 
 def erase_volume(conn: Any, path: str) -> None:
     """Delete the volume at a path and see that it is gone; BackendError when it is not."""
-    try:
-        pool = pool_of(conn, path)
-    except NotFoundError:
+    # A migration may have brought it without libvirt's knowing.
+    if volume_behind(conn, path) is None:
         return
+    pool = pool_of(conn, path)
     delete_volume(conn, path)
     refresh(pool)
     try:

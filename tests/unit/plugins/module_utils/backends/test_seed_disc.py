@@ -210,3 +210,14 @@ def test_a_running_guest_without_the_drive_has_to_be_restarted(conn):
     running, config = domain(), given_disc(conn)
     assert seed_disc.waits(running, config)
     assert not seed_disc.waits(config, config) and not seed_disc.waits(running, running)
+
+
+def test_a_release_erases_the_disc_and_no_other():
+    root = domain()
+    assert seed_disc.paths_in(ET.tostring(root, encoding="unicode")) == []
+    metadata.write(root, "cloud_init", {"device": "sdz", "digest": "x"})
+    for device, path in (("sda", "/isos/debian.iso"), ("sdz", PATH)):
+        drive = ET.SubElement(root.find("devices"), "disk", type="file", device="cdrom")
+        ET.SubElement(drive, "source", file=path)
+        ET.SubElement(drive, "target", dev=device, bus="scsi")
+    assert seed_disc.paths_in(ET.tostring(root, encoding="unicode")) == [PATH]

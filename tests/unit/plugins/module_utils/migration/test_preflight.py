@@ -182,3 +182,9 @@ def test_a_pool_of_block_devices_takes_raw_and_drops_the_suffix():
     assert mode_checks("cold", formats={"vdz": "raw"}) == ["format"]
     changed = preflight.plan(replace(REQUEST, mode="cold", formats={"vda": "raw"}), SOURCE, TARGET).disks["vda"]
     assert (changed["volume"], changed["format"], changed["source_format"]) == ("web-1-vda.raw", "raw", "qcow2")
+
+
+def test_discs_go_beside_the_disks_and_that_of_cloud_init_keeps_its_name():
+    media = {"sda": "/isos/debian.iso", "sdz": "/pool/web-1-cloud-init.iso", "sdb": "/pool/web-2-cloud-init.iso"}
+    plan = preflight.plan(REQUEST, replace(SOURCE, media=media), TARGET)
+    assert plan.media == {"sda": "/vms/web-1-sda.iso", "sdz": "/vms/web-1-cloud-init.iso", "sdb": "/vms/web-1-sdb.iso"}
