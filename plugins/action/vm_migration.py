@@ -31,6 +31,19 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
     _supports_async = True
+    module = MODULE
+
+    def watched(self, args: dict[str, Any]) -> bool:
+        """Whether these arguments make it take so long that a person wants to see it."""
+        return args.get("state", "completed") in WATCHED
+
+    def line(self, args: dict[str, Any], progress: dict[str, Any]) -> str:
+        """The progress for a person."""
+        return picture(args["name"], args["source_hypervisor"], args["hypervisor"], progress)
+
+    def cut_off(self, args: dict[str, Any]) -> str:
+        """The sentence for a module whose process is gone."""
+        return DIED.format(**args)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
@@ -45,9 +58,9 @@ class ActionModule(ActionBase):
         return result
 
     def _carried_out(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        if self._task.async_val or self._task.check_mode or args.get("state", "completed") not in WATCHED:
+        if self._task.async_val or self._task.check_mode or not self.watched(args):
             return self._execute_module(
-                module_name=MODULE, module_args=args, task_vars=task_vars, wrap_async=bool(self._task.async_val)
+                module_name=self.module, module_args=args, task_vars=task_vars, wrap_async=bool(self._task.async_val)
             )
         try:
             return self._run_watched(args, task_vars)
@@ -59,7 +72,7 @@ class ActionModule(ActionBase):
         path = args.setdefault("progress_path", self._connection._shell.join_path(self._connection._shell.tmpdir, "progress.json"))
         self._task.async_val = LONGEST
         try:
-            job = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars, wrap_async=True)
+            job = self._execute_module(module_name=self.module, module_args=args, task_vars=task_vars, wrap_async=True)
         finally:
             self._task.async_val = 0
         if "ansible_job_id" not in job:
@@ -77,7 +90,7 @@ class ActionModule(ActionBase):
             progress, alive = self._progress(path, pid)
             if progress:
                 pid = int(progress["pid"])
-                line = picture(args["name"], args["source_hypervisor"], args["hypervisor"], progress)
+                line = self.line(args, progress)
                 if line != shown:
                     display.display(line)
                     shown = line
@@ -87,7 +100,7 @@ class ActionModule(ActionBase):
             # Between a module's end and its result lies a moment; a module that was killed never brings one.
             dead = 0 if alive else dead + 1
             if dead >= PATIENCE:
-                return {"failed": True, "changed": True, "msg": DIED.format(**args)}
+                return {"failed": True, "changed": True, "msg": self.cut_off(args)}
 
     def _progress(self, path: str, pid: int) -> tuple[dict[str, Any], bool]:
         """What the module wrote last, and whether its process is there."""

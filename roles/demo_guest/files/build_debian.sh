@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 
 packages=systemd-sysv,udev,dbus,linux-image-cloud-amd64,initramfs-tools,systemd-boot-efi,cloud-init,cloud-guest-utils,fdisk
-packages=$packages,e2fsprogs,openssh-server,qemu-guest-agent,iproute2,systemd-resolved,netbase,procps,sudo,ca-certificates
+packages=$packages,e2fsprogs,openssh-server,python3,qemu-guest-agent,iproute2,systemd-resolved,netbase,procps,sudo,ca-certificates
 for package in "$@"; do packages=$packages,$package; done
 
 cat >customize.sh <<'END'
@@ -23,7 +23,13 @@ set -eu
 cd "$1"
 echo "LABEL=federation-root / ext4 errors=remount-ro 0 1" >etc/fstab
 printf '[Match]\nName=en* eth*\n[Network]\nDHCP=yes\n' >etc/systemd/network/80-dhcp.network
-printf 'datasource_list: [NoCloud, None]\nlocale: C.UTF-8\n' >etc/cloud/cloud.cfg.d/90-federation.cfg
+# One key, for without KVM each takes seconds to be made.
+printf '%s\n' 'datasource_list: [NoCloud, None]' 'locale: C.UTF-8' 'ssh_genkeytypes: [ed25519]' 'no_ssh_fingerprints: true' \
+    >etc/cloud/cloud.cfg.d/90-federation.cfg
+# The buses that a VM of the federation has its disks on, and no others.
+printf 'MODULES=list\n' >etc/initramfs-tools/conf.d/federation
+printf '%s\n' virtio_pci virtio_blk virtio_scsi sd_mod ext4 crc32c_generic >>etc/initramfs-tools/modules
+chroot . update-initramfs -u
 # Every guest makes its own.
 rm -f etc/ssh/ssh_host_*
 ln -sf ../run/systemd/resolve/stub-resolv.conf etc/resolv.conf

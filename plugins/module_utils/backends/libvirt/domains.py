@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import time
 import xml.etree.ElementTree as ET
@@ -208,6 +209,15 @@ def change_medium(handle: Any, drive: ET.Element) -> None:
     flags = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE
     with told(f"changing the disc in drive {target(drive)} of VM {handle.name()}", remedy=_NEXT_START):
         handle.updateDeviceFlags(ET.tostring(drive, encoding="unicode"), flags)
+
+
+def set_link(handle: Any, nic: ET.Element, state: str) -> None:
+    """Pull (``down``) or plug (``up``) the cable of a running guest's NIC."""
+    changed = copy.deepcopy(nic)
+    for old in changed.findall("link"):
+        changed.remove(old)
+    ET.SubElement(changed, "link", state=state)
+    replug(handle, changed)
 
 
 def set_live_cpus(handle: Any, cpus: int) -> None:
