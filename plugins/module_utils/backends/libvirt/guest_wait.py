@@ -44,7 +44,7 @@ class GuestWait:
         self._report = report
         self._begun = time.monotonic()
         self._progress: Progress | None = None
-        self._asked_anew = 0.0
+        self._asked_anew = -_ASK_AGAIN
         self.renewed = False
         with told(f"looking up the VM {name}", remedy="check its name, and where it is now"):
             self._domain = conn.lookupByName(name)
@@ -152,7 +152,7 @@ class GuestWait:
             return bool(self._addresses())
         leases = addresses.leased(self._conn)
         lacking = [nic for mac, nic in domain_parts.nics_by_mac(self._root()).items() if mac not in leases and self._leases(nic)]
-        if lacking and time.monotonic() - self._asked_anew > _ASK_AGAIN:
+        if lacking and time.monotonic() - self._asked_anew >= _ASK_AGAIN:
             self._asked_anew = time.monotonic()
             self.renewed = True
             for state in ("down", "up"):
