@@ -22,8 +22,9 @@ cat >customize.sh <<'END'
 set -eu
 cd "$1"
 # Signed, for UEFI with Secure Boot; only these files of them are needed, so they are not installed.
-mkdir tmp/efi
-(cd tmp/efi && chroot ../.. sh -c 'cd /tmp/efi && apt-get -q download shim-signed grub-efi-amd64-signed' &&
+efi=${0%/*}/efi
+mkdir "$efi"
+(cd "$efi" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq download shim-signed grub-efi-amd64-signed &&
     for package in *.deb; do dpkg-deb --extract "$package" .; done)
 echo "LABEL=federation-root / ext4 errors=remount-ro 0 1" >etc/fstab
 printf '[Match]\nName=en* eth*\n[Network]\nDHCP=yes\n' >etc/systemd/network/80-dhcp.network
@@ -57,10 +58,9 @@ truncate -s "${boot_mib}M" boot
 mkfs.vfat -n BOOT -h 2048 boot >/dev/null
 mmd -i boot ::EFI ::EFI/BOOT ::EFI/debian
 mcopy -i boot vmlinuz initrd.img syslinux.cfg ::
-mcopy -i boot root/tmp/efi/usr/lib/shim/shimx64.efi.signed ::EFI/BOOT/BOOTX64.EFI
-mcopy -i boot root/tmp/efi/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed ::EFI/BOOT/grubx64.efi
+mcopy -i boot efi/usr/lib/shim/shimx64.efi.signed ::EFI/BOOT/BOOTX64.EFI
+mcopy -i boot efi/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed ::EFI/BOOT/grubx64.efi
 mcopy -i boot grub.cfg ::EFI/debian/
-rm -rf root/tmp/efi
 syslinux --install boot
 
 root_mib=$((size_mib - boot_mib - 2))
