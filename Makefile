@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # make demo   three lab sites on this machine, a VM that moves between them live, and the proof that nothing was lost
+# make demo GUEST=debian   with a full Debian guest, set up by cloud-init and reached by SSH at both sites
 # make test   every check and test          make bench   against the tools that a user would otherwise pick
 # make faults every fault in every phase of every mode
 # make lab    the three sites, provisioned   make clean   takes away all that the others made
@@ -61,10 +62,16 @@ lab: $(READY)
 	@echo "==> making the three lab sites and provisioning them"
 	VIRT8RA_DISCOVER=false ansible-playbook playbooks/lab.yml playbooks/provision.yml
 
+ifeq ($(GUEST),debian)
+demo: lab
+	@echo "==> deploying a full Debian, reaching it by SSH, moving it live, and reaching it again"
+	ansible-playbook playbooks/demo_debian.yml
+else
 demo: lab
 	@echo "==> deploying a guest, moving it live, and counting its writes"
 	ansible-playbook playbooks/demo.yml
 	@cat $(BUILD)/demo.txt
+endif
 
 clean: $(if $(wildcard $(VENV)/.ready),$(COLLECTION))
 	@if command -v ansible-playbook > /dev/null; then \

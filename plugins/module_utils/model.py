@@ -368,7 +368,10 @@ class Owner(Portable):
 
 @dataclass(frozen=True)
 class VmStatus(Portable):
-    """What a back end observed of a VM, beside its spec. ``addresses`` are IP addresses, best first."""
+    """What a back end observed of a VM, beside its spec. ``addresses`` are IP addresses, best first.
+
+    ``cloud_init`` is the digest of what its guest was given at the first boot; empty for none.
+    """
 
     state: str
     vm: Vm
@@ -376,6 +379,7 @@ class VmStatus(Portable):
     addresses: tuple[str, ...] = ()
     persistent: bool = True
     managed: bool = False
+    cloud_init: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from .backends.libvirt.connection import open_connection
 from .errors import FederationError, InputError
 from .model import Site
 
+_CONCEALED = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
 
 class FederationModule:
     """AnsibleModule with the federation's own words: a site, a back end, and errors of one sentence."""
@@ -26,6 +28,7 @@ class FederationModule:
         self._module = AnsibleModule(argument_spec=argument_spec, **limits)
         self.params: dict[str, Any] = self._module.params
         self.check_mode: bool = self._module.check_mode
+        self._concealed: set[str] = set()
 
     @cached_property
     def site(self) -> Site:
@@ -48,6 +51,20 @@ class FederationModule:
             raise InputError("has no hypervisors", option="site.backend", value=self.site.backend, remedy=remedy)
         return LibvirtBackend(self.connection(), self.site, self.params["uri"])
 
+    def conceal(self, option: str, secrets: set[str]) -> None:
+        """Return nothing of an option in which secrets stand among plain words.
+
+        Ansible blots out every value of such an option wherever it stands in a result: the VM's own name, its addresses. So
+        the option is left out of what is returned, and of its values only ``secrets`` are blotted out.
+        """
+        self._concealed.add(option)
+        self._module.no_log_values.clear()
+        self._module.no_log_values.update(secrets)
+
+    def _invocation(self) -> dict[str, Any]:
+        shown = {key: _CONCEALED if key in self._concealed and value is not None else value for key, value in self.params.items()}
+        return {"module_args": shown}
+
     def warn(self, text: str) -> None:
         self._module.warn(text)
 
@@ -57,10 +74,10 @@ class FederationModule:
         diff = result.pop("diff", None)
         if diff is not None and self._module._diff:
             result["diff"] = {side: _shown(diff[side]) for side in ("before", "after")}
-        self._module.exit_json(**result)
+        self._module.exit_json(**result, invocation=self._invocation())
 
     def fail(self, error: FederationError) -> None:
-        self._module.fail_json(msg=error.sentence(), error=error.to_dict(), **error.details)
+        self._module.fail_json(msg=error.sentence(), error=error.to_dict(), invocation=self._invocation(), **error.details)
 
 
 def run_module(argument_spec: dict[str, Any], work: Callable[[FederationModule], dict[str, Any]], **limits: Any) -> None:

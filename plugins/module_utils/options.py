@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible.module_utils.common.parameters import env_fallback
 
+from .cloud_init.seed import BUSES
 from .host_cpu import ACCELERATORS
 from .image_records import STATE_PATH
 from .images import IMAGE_FIRMWARES, LIBRARY_STORAGE
@@ -74,6 +75,24 @@ def vm_spec() -> Spec:
         "autostart": {"type": "bool"},
         "allowed_countries": {"type": "list", "elements": "str"},
         "placement": {"type": "dict", "options": _placement_spec()},
+    }
+
+
+def cloud_init_spec() -> Spec:
+    """What a guest is given for its first boot (``cloud_init.seed.CloudInit``). All of it may be secret."""
+    return {
+        "cloud_init": {
+            "type": "dict",
+            "no_log": True,
+            "options": {
+                "user_data": {"type": "dict", "no_log": True},
+                "network_config": {"type": "dict", "no_log": True},
+                "meta_data": {"type": "dict", "no_log": True},
+                "ssh_host_keys": {"type": "dict", "no_log": True},
+                "instance_id": {"type": "str"},
+                "bus": {"type": "str", "choices": list(BUSES)},
+            },
+        }
     }
 
 

@@ -290,6 +290,48 @@ options:
       unreadable:
         description: Why a policy that travelled with the VM cannot be read. Nobody writes it; such a VM goes nowhere until it has a new policy.
         type: str
+  cloud_init:
+    description:
+      - What cloud-init in the guest is given for its first boot, by a disc of the data source NoCloud in a drive of the VM.
+      - It is checked before anything is touched. An error names the key and never shows the value.
+      - The disc is the volume C(<vm>-cloud-init.iso) in the pool of the VM's first disk, for root and QEMU alone. It goes along
+        with every migration, and is deleted with the VM.
+      - It is made anew, and changed in the drive of a running VM, when what is given here changes. Of that only a digest is
+        returned and kept. A guest that has been set up heeds most of it only with another O(cloud_init.instance_id).
+      - When it is not given, the disc stays as it is. An empty mapping takes it away.
+    type: dict
+    suboptions:
+      user_data:
+        description:
+          - The keys of C(#cloud-config), such as C(users), C(write_files) and C(runcmd), as a mapping.
+          - Names of keys and types of values are checked; the common ones in full.
+        type: dict
+      network_config:
+        description:
+          - cloud-init's network configuration, version 2 (as netplan has it) or 1, as a mapping.
+          - Without it, the guest asks DHCP on its first interface.
+        type: dict
+      meta_data:
+        description:
+          - Further meta-data, such as V(local-hostname) and V(public-keys), as a mapping.
+          - The guest is called as the VM unless a host name is given here or in O(cloud_init.user_data).
+        type: dict
+      ssh_host_keys:
+        description:
+          - The guest's SSH host keys, with the keys V(ed25519_private), V(ed25519_public) and those of V(ecdsa) and V(rsa).
+          - Without it, the guest makes its own.
+        type: dict
+      instance_id:
+        description:
+          - cloud-init sets up a guest once for each instance ID. Another one makes it do so again at the next boot.
+          - It is the VM's UUID unless it is given.
+        type: str
+      bus:
+        description:
+          - Where the drive is, for one that is not there yet. It is V(scsi) unless this is set.
+          - Kernels made for clouds, as Debian's, know no V(sata); systems without a driver for virtio-scsi know nothing else.
+        type: str
+        choices: [scsi, sata]
   adopt:
     description: Take over a VM that the federation does not manage yet. Without it, such a VM is not touched.
     type: bool
@@ -396,6 +438,38 @@ EXAMPLES = r"""
     site: "{{ federation_site }}"
     hypervisor: "{{ inventory_hostname }}"
 
+- name: Run a full Debian that is set up at its first boot
+  virt8ra.federation.vm:
+    name: web-1
+    state: running
+    cpus: 1
+    memory: 1GiB
+    firmware: uefi
+    disks:
+      - name: vda
+        size: 10GiB
+        storage: ssd
+        image: images/debian-12.qcow2
+    nics:
+      - network: public
+        mac: "52:54:00:12:34:56"
+    cloud_init:
+      user_data:
+        users:
+          - name: ops
+            groups: [sudo]
+            shell: /bin/bash
+            ssh_authorized_keys: ["{{ lookup('ansible.builtin.file', '~/.ssh/id_ed25519.pub') }}"]
+        packages: [nginx]
+      network_config:
+        version: 2
+        ethernets:
+          public:
+            match: {macaddress: "52:54:00:12:34:56"}
+            dhcp4: true
+    site: "{{ federation_site }}"
+    hypervisor: "{{ inventory_hostname }}"
+
 - name: Remove it together with its disks
   virt8ra.federation.vm:
     name: guest
@@ -417,6 +491,7 @@ status:
     state: running
     vm: {name: guest, cpus: 1, memory: 268435456, machine: pc-q35-7.2, cpu_model: Nehalem}
     owner: {hypervisor: es-madrid-1, epoch: 1}
+    cloud_init: ""
     addresses: [10.20.0.17]
     persistent: true
     managed: true
@@ -467,10 +542,12 @@ error:
 from typing import Any
 
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.base import VmRequest
+from ansible_collections.virt8ra.federation.plugins.module_utils.cloud_init.seed import CloudInit, secrets
 from ansible_collections.virt8ra.federation.plugins.module_utils.desired_vm import written
 from ansible_collections.virt8ra.federation.plugins.module_utils.host_cpu import read_cpus
 from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
 from ansible_collections.virt8ra.federation.plugins.module_utils.options import (
+    cloud_init_spec,
     cpus_spec,
     hypervisor_spec,
     libvirt_spec,
@@ -490,12 +567,16 @@ POLICY = {
 
 def work(module: FederationModule) -> dict[str, Any]:
     params = module.params
+    asked = params["cloud_init"]
+    module.conceal("cloud_init", secrets(asked))
     given = {key: value for key, value in written(params).items() if key != "name"}
+    cloud_init = None if asked is None else CloudInit.from_dict(asked)
     request = VmRequest(
         name=params["name"],
         hypervisor=params["hypervisor"],
         given=given,
         baseline_cpus=read_cpus(params["baseline_cpus"] or [], "baseline_cpus"),
+        cloud_init=cloud_init,
         **{key: params[key] for key in POLICY},
     )
     backend = module.backend()
@@ -518,7 +599,8 @@ def work(module: FederationModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run_module({**vm_spec(), **POLICY, "baseline_cpus": cpus_spec(), **libvirt_spec(), **site_spec(), **hypervisor_spec()}, work)
+    own = {**vm_spec(), **cloud_init_spec(), **POLICY, "baseline_cpus": cpus_spec()}
+    run_module({**own, **libvirt_spec(), **site_spec(), **hypervisor_spec()}, work)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,11 @@ vms:
       type: list
       elements: str
       sample: [10.20.0.17]
+    cloud_init:
+      description: A digest of what the guest was given for its first boot; empty for nothing.
+      returned: always
+      type: str
+      sample: 8d0c1c7c5b6a4e7f9a3b2d1e0f5a6c7b
     persistent:
       description: Whether the VM is still defined once it is off.
       returned: always

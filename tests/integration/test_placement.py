@@ -62,6 +62,6 @@ def test_rules_are_broken_only_with_a_reason_which_stays(lab, tmp_path):
     refused = lab.shown(PLAYBOOK, *arguments(tmp_path, at=OTHER))
     assert "may not run in ES" in refused
     assert not specs(lab, OTHER)
-    given = arguments(tmp_path, at=OTHER, placement_override_reason="until spring")
+    given = arguments(tmp_path, at=OTHER, override_reason="until spring")
     assert "BROKEN, because until spring" in lab.shown(PLAYBOOK, *given)
     assert specs(lab, OTHER)[0]["placement"]["override"] == {"hypervisor": OTHER, "reason": "until spring"}

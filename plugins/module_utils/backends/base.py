@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
+from ..cloud_init.seed import CloudInit
 from ..host_cpu import HostCpu
 from ..model import VmStatus
 
@@ -22,6 +23,7 @@ class VmRequest:
 
     :param given: the keys of the portable spec that were written; what is not there stays as it is
     :param hypervisor: the name of the hypervisor that is asked; it becomes or must be the VM's owner
+    :param cloud_init: what its guest is given for the first boot; None leaves it as it is
     :param adopt: take over a VM that the federation does not manage yet
     :param remove_disks: delete the volumes of disks that go
     :param accelerator: ``auto``, ``kvm`` or ``tcg``, for a new VM
@@ -34,6 +36,7 @@ class VmRequest:
     state: str
     hypervisor: str
     given: dict[str, Any] = field(default_factory=dict)
+    cloud_init: CloudInit | None = None
     adopt: bool = False
     remove_disks: bool = False
     accelerator: str = "auto"
@@ -70,12 +73,14 @@ class Plan:
             step.run()
 
     def diff(self) -> dict[str, dict[str, Any]]:
-        """``{before, after}``, each ``{state, managed, **Vm.to_dict()}`` or empty."""
+        """``{before, after}``, each ``{state, managed, cloud_init, **Vm.to_dict()}`` or empty; the last is a digest."""
         return {"before": _compared(self.before), "after": _compared(self.after)}
 
 
 def _compared(status: VmStatus | None) -> dict[str, Any]:
-    return {} if status is None else {**status.vm.to_dict(), "state": status.state, "managed": status.managed}
+    if status is None:
+        return {}
+    return {**status.vm.to_dict(), "state": status.state, "managed": status.managed, "cloud_init": status.cloud_init}
 
 
 class Backend(abc.ABC):

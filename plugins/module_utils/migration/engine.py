@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Optional
 
 from ..backends.facts import SourceFacts
-from ..backends.libvirt import volumes
+from ..backends.libvirt import seed_disc, volumes
 from ..backends.libvirt.measure import dirty_rates, link_rate
 from ..backends.libvirt.migration_end import MigrationEnd
 from ..backends.libvirt.migration_facts import find_uuid, source_facts, target_facts, with_company
@@ -378,6 +378,8 @@ class Engine:
 
     def _erase(self, journal: Journal) -> Receipt:
         disks = [str(disk["source_path"]) for disk in journal.disks.values()]
+        # A disc that anybody may have put in stays; that of cloud-init is the VM's own, and holds secrets.
+        disks += seed_disc.paths_in(self.source.xml(persistent=True))
         # The volumes first: a run that dies in between finds the VM's definition there still, and goes on.
         for path in disks:
             volumes.erase_volume(self.source.connection, path)

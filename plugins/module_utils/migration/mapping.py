@@ -9,6 +9,7 @@ import hashlib
 from typing import Any
 
 from ..backends.facts import DiskFacts, SourceFacts, TargetFacts
+from ..cloud_init.seed import seed_volume
 from ..errors import InputError
 from .plan import KEEP, Blocker, Request
 
@@ -73,7 +74,11 @@ def map_media(
         names = ", ".join(source.media.values())
         message = f"{names} in a drive of VM {source.vm.name} has no file pool at {request.target} to go to; take it out by clear: [media]"
         blockers.append(Blocker("media", message))
-    return {device: f"{folder}/{source.vm.name}-{device}.iso" for device in source.media}
+    seed = seed_volume(source.vm.name)
+    return {
+        drive: f"{folder}/{seed if disc.endswith(f'/{seed}') else f'{source.vm.name}-{drive}.iso'}"
+        for drive, disc in source.media.items()
+    }
 
 
 def map_macs(request: Request, source: SourceFacts, target: TargetFacts, blockers: list[Blocker]) -> tuple[str, ...]:

@@ -16,10 +16,10 @@ _TPM = "/var/lib/libvirt/swtpm"
 
 
 def carry_media(source: MigrationEnd, facts: SourceFacts, media: Mapping[str, str]) -> None:
-    """Fetch the discs; ``media`` maps drives to their paths here, empty for what is left behind."""
+    """Fetch the discs, each for those who may read it at the source; ``media`` maps drives to their paths here, empty for what is left behind."""
     for drive, path in sorted(media.items()):
         if path:
-            files.fetch(source.connection, facts.media[drive], path, mode=0o644)
+            files.fetch(source.connection, facts.media[drive], path, mode=None)
 
 
 def remove_media(media: Mapping[str, str]) -> None:

@@ -14,16 +14,27 @@ work=$(mktemp -d "$image.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-packages=systemd-sysv,udev,dbus,linux-image-cloud-amd64,initramfs-tools,systemd-boot-efi,cloud-init,cloud-guest-utils,fdisk
-packages=$packages,e2fsprogs,openssh-server,qemu-guest-agent,iproute2,systemd-resolved,netbase,procps,sudo,ca-certificates
+packages=systemd-sysv,udev,dbus,linux-image-cloud-amd64,initramfs-tools,cloud-init,cloud-guest-utils,fdisk
+packages=$packages,e2fsprogs,openssh-server,python3,qemu-guest-agent,iproute2,systemd-resolved,netbase,procps,sudo,ca-certificates
 for package in "$@"; do packages=$packages,$package; done
 
 cat >customize.sh <<'END'
 set -eu
 cd "$1"
+# Signed, for UEFI with Secure Boot; only these files of them are needed, so they are not installed.
+efi=${0%/*}/efi
+mkdir "$efi"
+(cd "$efi" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq download shim-signed grub-efi-amd64-signed &&
+    for package in *.deb; do dpkg-deb --extract "$package" .; done)
 echo "LABEL=federation-root / ext4 errors=remount-ro 0 1" >etc/fstab
 printf '[Match]\nName=en* eth*\n[Network]\nDHCP=yes\n' >etc/systemd/network/80-dhcp.network
-printf 'datasource_list: [NoCloud, None]\nlocale: C.UTF-8\n' >etc/cloud/cloud.cfg.d/90-federation.cfg
+# One key, for without KVM each takes seconds to be made.
+printf '%s\n' 'datasource_list: [NoCloud, None]' 'locale: C.UTF-8' 'ssh_genkeytypes: [ed25519]' 'no_ssh_fingerprints: true' \
+    >etc/cloud/cloud.cfg.d/90-federation.cfg
+# The buses that a VM of the federation has its disks on, and no others.
+printf 'MODULES=list\n' >etc/initramfs-tools/conf.d/federation
+printf '%s\n' virtio_pci virtio_blk virtio_scsi sd_mod ext4 crc32c_generic >>etc/initramfs-tools/modules
+chroot . update-initramfs -u
 # Every guest makes its own.
 rm -f etc/ssh/ssh_host_*
 ln -sf ../run/systemd/resolve/stub-resolv.conf etc/resolv.conf
@@ -39,18 +50,17 @@ mmdebstrap --quiet --mode=root --variant=minbase --aptopt='APT::Install-Recommen
 
 parameters="root=LABEL=$label ro console=tty0 console=ttyS0 quiet"
 printf 'DEFAULT guest\nLABEL guest\n  KERNEL vmlinuz\n  INITRD initrd.img\n  APPEND %s\n' "$parameters" >syslinux.cfg
-printf 'title Debian\nlinux /vmlinuz\ninitrd /initrd.img\noptions %s\n' "$parameters" >guest.conf
-printf 'timeout 0\ndefault guest.conf\n' >loader.conf
+printf 'linux /vmlinuz %s\ninitrd /initrd.img\nboot\n' "$parameters" >grub.cfg
 cp root/boot/vmlinuz-* vmlinuz
 cp root/boot/initrd.img-* initrd.img
 truncate -s "${boot_mib}M" boot
 # The hidden sectors are those before the partition: the BIOS counts from the disk's beginning.
 mkfs.vfat -n BOOT -h 2048 boot >/dev/null
-mmd -i boot ::EFI ::EFI/BOOT ::loader ::loader/entries
+mmd -i boot ::EFI ::EFI/BOOT ::EFI/debian
 mcopy -i boot vmlinuz initrd.img syslinux.cfg ::
-mcopy -i boot root/usr/lib/systemd/boot/efi/systemd-bootx64.efi ::EFI/BOOT/BOOTX64.EFI
-mcopy -i boot loader.conf ::loader/
-mcopy -i boot guest.conf ::loader/entries/
+mcopy -i boot efi/usr/lib/shim/shimx64.efi.signed ::EFI/BOOT/BOOTX64.EFI
+mcopy -i boot efi/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed ::EFI/BOOT/grubx64.efi
+mcopy -i boot grub.cfg ::EFI/debian/
 syslinux --install boot
 
 root_mib=$((size_mib - boot_mib - 2))

@@ -13,7 +13,7 @@ from ...errors import InputError
 from ...host_cpu import HostCpu
 from ...model import Owner, Site, Vm, VmStatus
 from ..base import Backend, Plan, Step, VmRequest
-from . import addresses, domains, site_facts, vm_checks, volumes
+from . import addresses, domains, seed_disc, site_facts, vm_checks, volumes
 from .cpu_baseline import SharedCpu
 from .domains import Domain
 from .host_capabilities import DomainCapabilities, choose_accelerator
@@ -82,7 +82,9 @@ class LibvirtBackend(Backend):
         state = {"running": "running", "stopped": "stopped"}.get(request.state, domain.state)
         return Plan(
             before=_before(domain, change.current),
-            after=VmStatus(state, change.target, domain.owner or Owner(request.hypervisor, 1), managed=True),
+            after=VmStatus(
+                state, change.target, domain.owner or Owner(request.hypervisor, 1), managed=True, cloud_init=change.seed.after
+            ),
             steps=steps,
             restart_fields=change.restart_fields(),
         )
@@ -90,10 +92,13 @@ class LibvirtBackend(Backend):
     def _plan_removal(self, domain: Domain, request: VmRequest) -> Plan:
         names = domain.sources if request.remove_disks else ()
         paths = vm_checks.removable_paths(self._conn, domain, names)
+        disc = seed_disc.path_of(domain.config)
 
         def remove() -> None:
             if domain.persistent:
                 domains.undefine(domain.handle, domain.name, remove_nvram=request.remove_disks)
+            # It is part of the definition, and holds secrets.
+            seed_disc.remove(self._conn, disc)
             for path in paths:
                 volumes.delete_volume(self._conn, path)
             if request.remove_disks:
@@ -105,7 +110,9 @@ class LibvirtBackend(Backend):
 
 
 def _before(domain: Domain, vm: Vm) -> VmStatus:
-    return VmStatus(domain.state, vm, domain.owner, persistent=domain.persistent, managed=domain.adopted)
+    return VmStatus(
+        domain.state, vm, domain.owner, persistent=domain.persistent, managed=domain.adopted, cloud_init=domain.cloud_init
+    )
 
 
 def _power_off(domain: Domain, request: VmRequest) -> list[Step]:

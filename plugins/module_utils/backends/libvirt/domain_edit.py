@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
@@ -23,6 +24,49 @@ def disk_element(disk: Disk, path: str) -> ET.Element:
     ET.SubElement(element, "source", {"dev" if block else "file": path})
     ET.SubElement(element, "target", dev=disk.name, bus=disk.bus)
     return element
+
+
+def drive_element(root: ET.Element, device: str, bus: str, path: str) -> ET.Element:
+    """``<disk>`` of a drive with a disc in it, at an address that libvirt gives to no disk by itself."""
+    block = path.startswith("/dev/")
+    element = ET.Element("disk", type="block" if block else "file", device="cdrom")
+    ET.SubElement(element, "driver", name="qemu", type="raw")
+    ET.SubElement(element, "source", {"dev" if block else "file": path})
+    ET.SubElement(element, "target", dev=device, bus=bus)
+    ET.SubElement(element, "readonly")
+    # A disk's number is its unit, on the first target of SCSI.
+    target, unit = ("1", "0") if bus == "scsi" else ("0", _free_sata_unit(root))
+    ET.SubElement(element, "address", type="drive", controller="0", bus="0", target=target, unit=unit)
+    return element
+
+
+def _free_sata_unit(root: ET.Element) -> str:
+    taken = {
+        ord(domain_parts.target(element)[2:3] or "a") - ord("a")
+        for element in root.iterfind("devices/disk")
+        if domain_parts.bus(element) == "sata"
+    }
+    return str(next((unit for unit in range(5, -1, -1) if unit not in taken), 5))
+
+
+def add_drive(root: ET.Element, drive: ET.Element) -> None:
+    devices = _devices(root)
+    devices.append(drive)
+    if domain_parts.bus(drive) == "scsi" and root.find("devices/controller[@type='scsi']") is None:
+        devices.append(scsi_controller())
+
+
+def remove_disk(root: ET.Element, element: ET.Element) -> None:
+    _devices(root).remove(element)
+
+
+def without_medium(drive: ET.Element) -> ET.Element:
+    """The drive as it is, with nothing in it."""
+    empty = copy.deepcopy(drive)
+    for tag in ("source", "backingStore"):
+        for old in empty.findall(tag):
+            empty.remove(old)
+    return empty
 
 
 def nic_element(nic: Nic, site: Site, option: str = "network") -> ET.Element:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import time
 import xml.etree.ElementTree as ET
@@ -15,7 +16,7 @@ from ...errors import BackendError, NotFoundError
 from ...model import Owner, Site, Vm, VmStatus
 from . import addresses, metadata, states, volumes
 from .connection import libvirt, told
-from .domain_parts import disk_sources, macs
+from .domain_parts import disk_sources, macs, target
 from .domain_xml import read_vm
 
 _POLL = 0.25  # seconds
@@ -63,6 +64,11 @@ class Domain:
         return self.managed and self.owner is not None
 
     @property
+    def cloud_init(self) -> str:
+        """The digest of what its guest was given."""
+        return metadata.seed_digest(self.config)
+
+    @property
     def sources(self) -> dict[str, str]:
         """Path of each disk at the next start, by the disk's name."""
         return disk_sources(self.config)
@@ -84,6 +90,7 @@ class Domain:
             addresses=tuple(found),
             persistent=self.persistent,
             managed=self.managed,
+            cloud_init=self.cloud_init,
         )
 
 
@@ -160,13 +167,13 @@ def define(conn: Any, root: ET.Element) -> Any:
         return conn.defineXMLFlags(ET.tostring(root, encoding="unicode"), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
 
-def show_live(handle: Any, description: str, payloads: dict[str, dict[str, Any]]) -> None:
-    """Description and metadata (by kind) in the running domain, as its persistent XML has them already."""
+def show_live(handle: Any, description: str, payloads: dict[str, dict[str, Any] | None]) -> None:
+    """Description and metadata (by kind, None for none) in the running domain, as its persistent XML has them already."""
     live = libvirt.VIR_DOMAIN_AFFECT_LIVE
     with told(f"writing the metadata of VM {handle.name()}"):
         handle.setMetadata(libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, description or None, None, None, live)
         for kind, payload in payloads.items():
-            text = metadata.element_text(kind, payload)
+            text = None if payload is None else metadata.element_text(kind, payload)
             handle.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, metadata.prefix(kind), metadata.namespace(kind), live)
 
 
@@ -195,6 +202,22 @@ def replug(handle: Any, element: ET.Element) -> None:
     """Change a device of a running guest where it is, such as the network behind a NIC."""
     with told(f"changing a {element.tag} of VM {handle.name()}", remedy=_NEXT_START):
         handle.updateDeviceFlags(ET.tostring(element, encoding="unicode"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def change_medium(handle: Any, drive: ET.Element) -> None:
+    """What is in a drive of a running guest, though the guest may have locked it."""
+    flags = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE
+    with told(f"changing the disc in drive {target(drive)} of VM {handle.name()}", remedy=_NEXT_START):
+        handle.updateDeviceFlags(ET.tostring(drive, encoding="unicode"), flags)
+
+
+def set_link(handle: Any, nic: ET.Element, state: str) -> None:
+    """Pull (``down``) or plug (``up``) the cable of a running guest's NIC."""
+    changed = copy.deepcopy(nic)
+    for old in changed.findall("link"):
+        changed.remove(old)
+    ET.SubElement(changed, "link", state=state)
+    replug(handle, changed)
 
 
 def set_live_cpus(handle: Any, cpus: int) -> None:

@@ -23,13 +23,16 @@ _PIECE = 2**20
 _PATIENCE = 20.0
 
 
-def fetch(connection: Any, source: str, target: str, *, mode: int = 0o600) -> int:
-    """Copy the file ``source`` of the other hypervisor to ``target`` here, whole or not at all; its bytes."""
+def fetch(connection: Any, source: str, target: str, *, mode: int | None = 0o600) -> int:
+    """Copy the file ``source`` of the other hypervisor to ``target`` here, whole or not at all; its bytes.
+
+    :param mode: who may read it here; None: those who may there
+    """
     partial = Path(f"{target}.{uuid.uuid4().hex[:8]}.partial")
     partial.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     try:
         with _volume(connection, source) as volume, told(f"fetching {source}"), partial.open("wb") as file:
-            partial.chmod(mode)
+            partial.chmod(_mode(volume) if mode is None else mode)
             stream = connection.newStream()
             volume.download(stream, 0, 0, 0)
             while piece := stream.recv(_PIECE):
@@ -46,6 +49,12 @@ def fetch(connection: Any, source: str, target: str, *, mode: int = 0o600) -> in
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _mode(volume: Any) -> int:
+    """Reading and writing as at the other hypervisor; root alone where that is not told."""
+    told_mode = ET.fromstring(volume.XMLDesc()).findtext("target/permissions/mode") or "0600"
+    return int(told_mode, 8) & 0o666
 
 
 def names_in(connection: Any, folder: str) -> list[str]:

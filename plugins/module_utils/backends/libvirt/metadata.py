@@ -8,6 +8,7 @@
 | ``vm``        | the portable spec (``model.Vm.to_dict``)                     |
 | ``owner``     | ``model.Owner.to_dict``                                      |
 | ``migration`` | the journal (``migration.journal``)                          |
+| ``cloud_init`` | ``{device, digest}``: its drive, and what was asked for   |
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from ...model import Owner
 
-KINDS = ("vm", "owner", "migration")
+KINDS = ("vm", "owner", "migration", "cloud_init")
 _NAMESPACE = "https://virt8ra.eu/federation/{kind}/1"
 
 for _kind in KINDS:
@@ -61,6 +62,11 @@ def read_owner(domain: ET.Element) -> Owner | None:
     if not isinstance(hypervisor, str) or not isinstance(epoch, int) or isinstance(epoch, bool):
         return None
     return Owner(hypervisor, epoch)
+
+
+def seed_digest(domain: ET.Element) -> str:
+    """Of what the guest was given for its first boot; empty for nothing."""
+    return str((read(domain, "cloud_init") or {}).get("digest") or "")
 
 
 def write(domain: ET.Element, kind: str, payload: dict[str, Any] | None) -> None:

@@ -18,11 +18,12 @@ from ...desired_vm import by_mac, by_name, desired_vm, differing
 from ...errors import InputError
 from ...model import Disk, Nic, Owner, Site, Vm
 from ..base import Step, VmRequest
-from . import domain_edit, domain_parts, domains, metadata, vm_checks, volumes
+from . import domain_edit, domain_parts, domains, metadata, seed_disc, vm_checks, volumes
 from .connection import libvirt, told
 from .domains import Domain
 from .host_capabilities import Accelerator, Cpu, DomainCapabilities
 from .new_disks import NewDisk, made_disks, plan_disks
+from .seed_disc import SeedDisc
 from .vm_create import new_mac
 
 _SCSI = "devices/controller[@type='scsi']"
@@ -42,10 +43,11 @@ class VmChange:
         self.target = desired_vm(self._given(), self.current)
         self._changed = differing(self.current, self.target)
         self._adopts = not domain.adopted
+        self.seed = SeedDisc(conn, site, self.target, request.cloud_init, domain.config)
         self._cpu = Cpu(self.target.cpu_model)
         self._new_disks: list[NewDisk] = []
         self._doomed: list[str] = []
-        if self._changed or self._adopts:
+        if self._changed or self._adopts or self.seed.changed:
             self._check()
 
     def _given(self) -> dict[str, Any]:
@@ -64,6 +66,7 @@ class VmChange:
         vm_checks.check_kept(self.current, target, disk_options)
         present = by_name(self.current.disks)
         added = [(disk_options[disk.name], disk) for disk in target.disks if disk.name not in present]
+        seed_disc.check_names(domain.config, added)
         self._new_disks = plan_disks(self._conn, self._site, domain.name, added)
         if self._request.remove_disks:
             gone = [name for name in present if name not in by_name(target.disks)]
@@ -129,12 +132,16 @@ class VmChange:
         return tuple(dataclasses.replace(nic, model=live[nic.mac].model) if nic.mac in live else nic for nic in self.target.nics)
 
     def restart_fields(self) -> list[str]:
-        return pending(self._domain, self.reached, self.target) if self._stays_on else []
+        if not self._stays_on:
+            return []
+        waits = self.seed.waits(self._domain.live)
+        return pending(self._domain, self.reached, self.target, waits=waits)
 
     def steps(self) -> list[Step]:
         done = ["take over"] if self._adopts else []
-        if self._changed:
-            done.append(f"change {', '.join(self._changed)} of")
+        changed = [*self._changed, *(["cloud_init"] if self.seed.changed else [])]
+        if changed:
+            done.append(f"change {', '.join(changed)} of")
         return [Step(f"{' and '.join(done)} the VM {self._domain.name}", self._carry_out)] if done else []
 
     def _carry_out(self) -> None:
@@ -142,15 +149,24 @@ class VmChange:
         target = dataclasses.replace(
             self.target, nics=tuple(nic if nic.mac else dataclasses.replace(nic, mac=new_mac()) for nic in self.target.nics)
         )
-        with made_disks(self._conn, self._new_disks) as paths:
-            handle = domains.define(self._conn, self._edited(target, paths))
+        if self.seed.changed and self._stays_on:
+            self.seed.eject_live(self._domain.handle, self._domain.live)
+        with made_disks(self._conn, self._new_disks) as paths, self.seed.made(self._domain.uuid):
+            root = self._edited(target, paths)
+            handle = domains.define(self._conn, root)
         if "autostart" in self._changed:
             with told(f"setting autostart of VM {self._domain.name}"):
                 handle.setAutostart(int(target.autostart))
         if not self._stays_on:
             self._grow_disks(handle)
         else:
-            domains.show_live(handle, target.description, self._payloads(target))
+            payloads = {
+                **self._payloads(target),
+                **({seed_disc.KIND: metadata.read(root, seed_disc.KIND)} if self.seed.changed else {}),
+            }
+            if self.seed.changed:
+                self.seed.change_live(handle, self._domain.live, root)
+            domains.show_live(handle, target.description, payloads)
             self._grow_disks(handle)
             self._follow_live(handle, target)
         for path in self._doomed:
@@ -176,13 +192,15 @@ class VmChange:
             domain_edit.set_disks(root, target.disks, new_paths)
         if "nics" in changed:
             domain_edit.set_nics(root, target.nics, self._site)
+        if self.seed.changed:
+            self.seed.edit(root)
         for kind, payload in self._payloads(target).items():
             metadata.write(root, kind, payload)
         return root
 
-    def _payloads(self, target: Vm) -> dict[str, dict[str, Any]]:
+    def _payloads(self, target: Vm) -> dict[str, dict[str, Any] | None]:
         """The metadata that has to be written, by kind."""
-        payloads = {"vm": target.to_dict()}
+        payloads: dict[str, dict[str, Any] | None] = {"vm": target.to_dict()}
         if self._adopts:
             payloads["owner"] = Owner(self._request.hypervisor, 1).to_dict()
         return payloads
@@ -251,12 +269,17 @@ def _lacks(devices: Callable[[ET.Element], dict[str, ET.Element]], key: str) -> 
     return lambda root: key not in devices(root)
 
 
-def pending(domain: Domain, live: Vm, config: Vm) -> list[str]:
-    """The keys in which a running guest differs from what its next start will give it."""
+def pending(domain: Domain, live: Vm, config: Vm, *, waits: bool | None = None) -> list[str]:
+    """The keys in which a running guest differs from what its next start will give it.
+
+    :param waits: whether its disc of cloud-init does; None: as the domain's XML tells
+    """
     keys = differing(_sorted(live), _sorted(config))
     # A mode such as host-model reads as a model while it runs; that is no difference.
     if "cpu_model" in keys and domain_parts.attribute(domain.config, "cpu", "mode") != "custom":
         keys.remove("cpu_model")
+    if seed_disc.waits(domain.live, domain.config) if waits is None else waits:
+        keys.append("cloud_init")
     return keys
 
 

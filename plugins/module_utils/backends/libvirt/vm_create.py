@@ -21,6 +21,7 @@ from .connection import libvirt, told
 from .cpu_baseline import SharedCpu
 from .host_capabilities import Accelerator, Cpu, DomainCapabilities, choose_accelerator
 from .new_disks import NewDisk, made_disks, plan_disks
+from .seed_disc import SeedDisc
 
 
 def plan_creation(conn: Any, site: Site, uri: str, request: VmRequest) -> Plan:
@@ -43,14 +44,15 @@ def plan_creation(conn: Any, site: Site, uri: str, request: VmRequest) -> Plan:
     nics = [(f"nics[{index}]", nic) for index, nic in enumerate(vm.nics)]
     vm_checks.check_nics(conn, site, nics, vm_checks.other_macs(conn, vm.name), will_run)
     new_disks = plan_disks(conn, site, vm.name, [(f"disks[{index}]", disk) for index, disk in enumerate(vm.disks)])
-    maker = _Maker(conn, site, vm, cpu, accelerator, min(capabilities.most_cpus, vm.cpus * domain_xml.CPU_HEADROOM))
+    seed = SeedDisc(conn, site, vm, request.cloud_init)
+    maker = _Maker(conn, site, vm, seed, cpu, accelerator, min(capabilities.most_cpus, vm.cpus * domain_xml.CPU_HEADROOM))
     owner = Owner(request.hypervisor, 1)
     steps = [Step(f"create the VM {vm.name}", lambda: maker.make(new_disks, owner))]
     if will_run:
         steps.append(Step(f"start the VM {vm.name}", lambda: domains.start(conn.lookupByName(vm.name), vm.name)))
     return Plan(
         before=None,
-        after=VmStatus("running" if will_run else "stopped", vm, owner, managed=True),
+        after=VmStatus("running" if will_run else "stopped", vm, owner, managed=True, cloud_init=seed.after),
         steps=steps,
         warnings=[accelerator.warning] if accelerator.warning else [],
     )
@@ -73,6 +75,7 @@ class _Maker:
     conn: Any
     site: Site
     vm: Vm
+    seed: SeedDisc
     cpu: Cpu
     accelerator: Accelerator
     most_cpus: int
@@ -80,7 +83,7 @@ class _Maker:
     def make(self, new_disks: list[NewDisk], owner: Owner) -> None:
         """All or nothing: a fault takes back the volumes and the definition that were made here."""
         vm = with_identity(self.vm)
-        with made_disks(self.conn, new_disks) as paths:
+        with made_disks(self.conn, new_disks) as paths, self.seed.made(vm.uuid):
             xml = domain_xml.build(
                 vm,
                 self.site,
@@ -90,7 +93,9 @@ class _Maker:
                 most_cpus=self.most_cpus,
                 owner=owner,
             )
-            handle = domains.define(self.conn, ET.fromstring(xml))
+            root = ET.fromstring(xml)
+            self.seed.edit(root)
+            handle = domains.define(self.conn, root)
             try:
                 with told(f"setting autostart of VM {vm.name}"):
                     handle.setAutostart(int(vm.autostart))

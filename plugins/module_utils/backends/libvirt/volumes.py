@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...errors import BackendError, ExistsError, NotFoundError
+from ...errors import BackendError, ExistsError, FederationError
 from .connection import is_there_already, libvirt, one_line, told
 
 # Pools whose volumes are files, and pools whose volumes are block devices of the exact size.
 FILE_POOLS = ("dir", "fs", "netfs")
 BLOCK_POOLS = ("logical", "disk")
+_PRIVATE = "0600"
+_PIECE = 2**18
 
 
 def pool_paths(conn: Any) -> dict[str, str]:
@@ -157,6 +160,33 @@ def clone_image(conn: Any, image_pool: str, image_volume: str, pool: str, name: 
     return _grown(volume, size)
 
 
+def upload_volume(conn: Any, pool: str, name: str, content: bytes) -> str:
+    """Make a raw volume that holds these bytes, for root and QEMU alone; its path. All or nothing."""
+    holder = active_pool(conn, pool)
+    with told(f"creating the volume {name} in pool {pool}"):
+        volume = holder.createXML(_volume_xml(name, len(content), "raw", mode=_PRIVATE))
+    with _deleted_on_failure(volume), told(f"writing the volume {name} in pool {pool}"):
+        stream = conn.newStream()
+        volume.upload(stream, 0, len(content))
+        rest = memoryview(content)
+        while rest:
+            rest = rest[stream.send(bytes(rest[:_PIECE])) :]
+        stream.finish()
+        return str(volume.path())
+
+
+def volume_behind(conn: Any, path: str) -> Any | None:
+    """The virStorageVol at a path, also one that was written behind libvirt's back; None where there is none."""
+    if not path:
+        return None
+    with contextlib.suppress(libvirt.libvirtError):
+        return conn.storageVolLookupByPath(path)
+    pool = pool_paths(conn).get(posixpath.dirname(path))
+    with contextlib.suppress(FederationError):
+        return None if pool is None else find_volume(conn, pool, posixpath.basename(path))
+    return None
+
+
 def delete_volume(conn: Any, path: str) -> None:
     """Delete the volume at a path; one that is gone already is no fault."""
     try:
@@ -171,10 +201,10 @@ def delete_volume(conn: Any, path: str) -> None:
 
 def erase_volume(conn: Any, path: str) -> None:
     """Delete the volume at a path and see that it is gone; BackendError when it is not."""
-    try:
-        pool = pool_of(conn, path)
-    except NotFoundError:
+    # A migration may have brought it without libvirt's knowing.
+    if volume_behind(conn, path) is None:
         return
+    pool = pool_of(conn, path)
     delete_volume(conn, path)
     refresh(pool)
     try:
@@ -211,7 +241,7 @@ def _deleted_on_failure(volume: Any) -> Iterator[None]:
         raise
 
 
-def _volume_xml(name: str, size: int, format: str, backing: tuple[str, str] | None = None) -> str:
+def _volume_xml(name: str, size: int, format: str, backing: tuple[str, str] | None = None, *, mode: str = "") -> str:
     root = ET.Element("volume")
     ET.SubElement(root, "name").text = name
     ET.SubElement(root, "capacity", unit="bytes").text = str(size)
@@ -226,4 +256,6 @@ def _volume_xml(name: str, size: int, format: str, backing: tuple[str, str] | No
         ET.SubElement(store, "path").text = backing[0]
         # Written into the volume, so that nobody has to guess it from what a guest wrote.
         ET.SubElement(store, "format", type=backing[1])
+    if mode:
+        ET.SubElement(ET.SubElement(target, "permissions"), "mode").text = mode
     return ET.tostring(root, encoding="unicode")

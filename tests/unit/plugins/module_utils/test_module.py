@@ -11,8 +11,9 @@ import json
 import pytest
 from ansible.module_utils import basic
 from ansible_collections.virt8ra.federation.plugins.module_utils import module as module_base
+from ansible_collections.virt8ra.federation.plugins.module_utils.cloud_init.seed import secrets
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import InputError
-from ansible_collections.virt8ra.federation.plugins.module_utils.options import libvirt_spec, site_spec
+from ansible_collections.virt8ra.federation.plugins.module_utils.options import cloud_init_spec, libvirt_spec, site_spec
 
 SITE = {"name": "es-madrid", "provider": "Arsys", "country": "ES"}
 SPEC = {**libvirt_spec(), **site_spec()}
@@ -22,13 +23,13 @@ SPEC = {**libvirt_spec(), **site_spec()}
 def run(monkeypatch, capsys):
     """Runs a module with these options; its result and exit status."""
 
-    def run(work, params, *, diff=False, check=False):
+    def run(work, params, *, diff=False, check=False, spec=SPEC):
         arguments = {"ANSIBLE_MODULE_ARGS": {**params, "_ansible_diff": diff, "_ansible_check_mode": check}}
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps(arguments).encode())
         monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
         monkeypatch.setattr("sys.stdin", io.StringIO())
         with pytest.raises(SystemExit) as left:
-            module_base.run_module(SPEC, work)
+            module_base.run_module(spec, work)
         return json.loads(capsys.readouterr().out), left.value.code
 
     return run
@@ -87,3 +88,35 @@ def test_options_come_from_the_environment_unless_given(run, monkeypatch):
 
     assert run(work, {"site": SITE})[0].items() >= {"uri": "test:///default", "connect_timeout": 3}.items()
     assert run(work, {"site": SITE, "uri": "qemu:///session"})[0]["uri"] == "qemu:///session"
+
+
+PRIVATE = "-----BEGIN KEY-----\nc2VjcmV0\n-----END KEY-----\n"
+CLOUD_INIT = {
+    "user_data": {"hostname": "web-1", "password": "hunter2", "runcmd": ["echo ES"]},
+    "ssh_host_keys": {"ed25519_private": PRIVATE},
+    "instance_id": "es-madrid",
+}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_of_a_concealed_option_nothing_is_returned_and_the_rest_is_not_blotted_out(run, fails):
+    def work(module):
+        module.conceal("cloud_init", secrets(module.params["cloud_init"]))
+        if fails:
+            raise InputError("is wrong with hunter2", option="name", value="web-1")
+        return {"name": "web-1", "country": "ES", "told": f"hunter2 and {PRIVATE}"}
+
+    spec = {**SPEC, **cloud_init_spec()}
+    result, _status = run(work, {"site": SITE, "cloud_init": CLOUD_INIT}, spec=spec)
+    shown = json.dumps(result)
+    assert "hunter2" not in shown and "c2VjcmV0" not in shown and "echo" not in shown
+    assert result["invocation"]["module_args"]["cloud_init"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    assert result["invocation"]["module_args"]["site"]["name"] == "es-madrid"
+    assert "web-1" in shown and (fails or result["country"] == "ES")
+
+
+def test_a_misspelt_key_of_cloud_init_shows_no_secret(run):
+    spec = {**SPEC, **cloud_init_spec()}
+    result, _status = run(lambda module: {}, {"site": SITE, "cloud_init": {**CLOUD_INIT, "userdata": {}}}, spec=spec)
+    assert result["failed"] and "userdata" in result["msg"]
+    assert "hunter2" not in json.dumps(result) and "c2VjcmV0" not in json.dumps(result)

@@ -235,3 +235,9 @@ def test_leave_travels_to_where_it_was_given_and_no_further():
     assert with_leave(there, "de-1", "") == there
     assert with_leave(there, "es-1", "").placement == POLICY
     assert with_leave(VM, "de-1", "") == VM
+
+
+def test_discs_go_beside_the_disks_and_that_of_cloud_init_keeps_its_name():
+    media = {"sda": "/isos/debian.iso", "sdz": "/pool/web-1-cloud-init.iso", "sdb": "/pool/web-2-cloud-init.iso"}
+    plan = preflight.plan(REQUEST, replace(SOURCE, media=media), TARGET)
+    assert plan.media == {"sda": "/vms/web-1-sda.iso", "sdz": "/vms/web-1-cloud-init.iso", "sdb": "/vms/web-1-sdb.iso"}
