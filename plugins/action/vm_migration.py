@@ -31,6 +31,9 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
     _supports_async = True
+    # What other long modules, whose plugins are made from this one, have of their own.
+    module = MODULE
+    died = DIED
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
@@ -45,21 +48,27 @@ class ActionModule(ActionBase):
         return result
 
     def _carried_out(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        if self._task.async_val or self._task.check_mode or args.get("state", "completed") not in WATCHED:
+        if self._task.async_val or self._task.check_mode or self._is_quick(args):
             return self._execute_module(
-                module_name=MODULE, module_args=args, task_vars=task_vars, wrap_async=bool(self._task.async_val)
+                module_name=self.module, module_args=args, task_vars=task_vars, wrap_async=bool(self._task.async_val)
             )
         try:
             return self._run_watched(args, task_vars)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
 
+    def _is_quick(self, args: dict[str, Any]) -> bool:
+        return args.get("state", "completed") not in WATCHED
+
+    def _picture(self, args: dict[str, Any], progress: dict[str, Any]) -> str:
+        return picture(args["name"], args["source_hypervisor"], args["hypervisor"], progress)
+
     def _run_watched(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         self._make_tmp_path()
         path = args.setdefault("progress_path", self._connection._shell.join_path(self._connection._shell.tmpdir, "progress.json"))
         self._task.async_val = LONGEST
         try:
-            job = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars, wrap_async=True)
+            job = self._execute_module(module_name=self.module, module_args=args, task_vars=task_vars, wrap_async=True)
         finally:
             self._task.async_val = 0
         if "ansible_job_id" not in job:
@@ -77,7 +86,7 @@ class ActionModule(ActionBase):
             progress, alive = self._progress(path, pid)
             if progress:
                 pid = int(progress["pid"])
-                line = picture(args["name"], args["source_hypervisor"], args["hypervisor"], progress)
+                line = self._picture(args, progress)
                 if line != shown:
                     display.display(line)
                     shown = line
@@ -87,7 +96,7 @@ class ActionModule(ActionBase):
             # Between a module's end and its result lies a moment; a module that was killed never brings one.
             dead = 0 if alive else dead + 1
             if dead >= PATIENCE:
-                return {"failed": True, "changed": True, "msg": DIED.format(**args)}
+                return {"failed": True, "changed": True, "msg": self.died.format(**args)}
 
     def _progress(self, path: str, pid: int) -> tuple[dict[str, Any], bool]:
         """What the module wrote last, and whether its process is there."""

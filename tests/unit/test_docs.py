@@ -306,6 +306,7 @@ LAYERS = {
     "sizes": 1,
     "countries": 1,
     "crew": 1,
+    "extents": 1,
     "fields": 2,
     "files": 2,
     "model": 3,
@@ -315,8 +316,9 @@ LAYERS = {
     "inventory": 5,
     "backends": 6,
     "migration": 7,
-    "options": 8,
-    "module": 8,
+    "bundle": 8,
+    "options": 9,
+    "module": 9,
 }
 
 

@@ -130,6 +130,12 @@ def _missing_codes() -> tuple[int, ...]:
     return (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_NO_STORAGE_POOL, libvirt.VIR_ERR_NO_STORAGE_VOL, libvirt.VIR_ERR_NO_NETWORK)
 
 
+def libvirt_fault() -> type[Exception]:
+    """libvirt's own exception, for those who clean up after any fault."""
+    fault: type[Exception] = libvirt.libvirtError if libvirt is not None else OSError
+    return fault
+
+
 def one_line(error: Any) -> str:
     """libvirt's message without its line breaks."""
     return " ".join(str(error.get_error_message() or error).split())

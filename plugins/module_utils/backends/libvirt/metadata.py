@@ -8,6 +8,7 @@
 | ``vm``        | the portable spec (``model.Vm.to_dict``)                     |
 | ``owner``     | ``model.Owner.to_dict``                                      |
 | ``migration`` | the journal (``migration.journal``)                          |
+| ``bundle``    | ``id`` of the bundle that the VM was imported from           |
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from ...model import Owner
 
-KINDS = ("vm", "owner", "migration")
+KINDS = ("vm", "owner", "migration", "bundle")
 _NAMESPACE = "https://virt8ra.eu/federation/{kind}/1"
 
 for _kind in KINDS:
