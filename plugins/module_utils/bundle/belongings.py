@@ -59,7 +59,7 @@ def _is_cloud_init(path: str) -> bool:
     try:
         with Path(path).open("rb") as disc:
             disc.seek(_LABEL_AT)
-            return disc.read(_LABEL).decode("ascii", "replace").strip().upper() in _CLOUD_INIT_LABELS
+            return disc.read(_LABEL).decode("ascii", "replace").strip(" \0").upper() in _CLOUD_INIT_LABELS
     except OSError as error:
         remedy = "take the disc out, or use media=none"
         raise InputError(
