@@ -15,7 +15,7 @@ import sys
 
 from .bench import ROOT, Lab, Row
 
-BENCHMARKS = ("inventory", "migration", "replication")
+BENCHMARKS = ("inventory", "migration", "replication", "export")
 
 
 def main(names: list[str]) -> int:

@@ -209,7 +209,7 @@ BAD_SPECS = [
 ]
 
 
-@pytest.mark.parametrize("bad", BAD_SPECS, ids=lambda bad: json.dumps(bad))
+@pytest.mark.parametrize("bad", BAD_SPECS, ids=json.dumps)
 def test_schema_and_model_refuse_the_same(bad):
     spec = {**VM.to_dict(), **bad}
     with pytest.raises(InputError):
