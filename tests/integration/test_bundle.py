@@ -83,9 +83,8 @@ def good(result):
 def writes(guest, volume, log):
     """The verdict on an image at the source, against a console log."""
     program = str(ROOT / "roles" / "demo_guest" / "files" / "check_writes.py")
-    offset = yaml.safe_load((ROOT / "roles" / "demo_guest" / "vars" / "main.yml").read_text(encoding="utf-8"))[
-        "__demo_guest_offset"
-    ]
+    defaults = yaml.safe_load((ROOT / "roles" / "demo_guest" / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    offset = defaults["demo_guest_offset_mib"] * 2**20
     guest.lab.module(SOURCE, "ansible.builtin.copy", {"src": program, "dest": f"/root/{NAME}-check.py"})
     verdict = json.loads(
         guest.lab.run(SOURCE, f"python3 /root/{NAME}-check.py --volume {volume} --format qcow2 --offset {offset} {log}")
