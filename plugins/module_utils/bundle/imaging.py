@@ -10,6 +10,7 @@ same whatever the disk's size.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import queue
 import threading
 from collections import deque
@@ -26,6 +27,7 @@ PIECE = 2 * 2**20
 _AHEAD = 3  # pieces that are asked for at the same time
 _BUFFERS = 8
 _GRAIN = 65536
+_LET_GO = 32 * 2**20
 _ZEROES = bytes(PIECE)
 
 
@@ -102,7 +104,8 @@ class Imaging:
         self._to_write: queue.SimpleQueue[tuple[_Piece, memoryview, _Use] | None] = queue.SimpleQueue()
         self._errors: list[Exception] = []
         for _number in range(_BUFFERS):
-            self._free.put(memoryview(bytearray(PIECE)))
+            # A map begins at a page, as what goes past the page cache must.
+            self._free.put(memoryview(mmap.mmap(-1, PIECE)))
 
     def run(self) -> str:
         """The file's SHA-256."""
@@ -161,6 +164,7 @@ class Imaging:
                 use.end()
 
     def _write(self) -> None:
+        begun = end = 0
         while (item := self._to_write.get()) is not None:
             piece, buffer, use = item
             try:
@@ -170,6 +174,10 @@ class Imaging:
             except (OSError, FederationError) as error:
                 self._errors.append(error)
             use.end()
+            end = piece.place + piece.length
+            if end - begun >= _LET_GO:
+                self._sink.let_go(begun, end - begun)
+                begun = end
 
 
 class _Use:
