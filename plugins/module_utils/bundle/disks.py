@@ -51,7 +51,7 @@ class DiskSource:
 
     def _serve(self) -> None:
         backup, disks = LocalBackup(self._end), self._facts.disks
-        # The job of an export that was killed; only one export of a VM runs at a time.
+        # Scratch files of an export that was killed; only one export of a VM runs at a time.
         backup.end(disks)
         self._stack.callback(backup.end, disks)
         if self._facts.state == "paused":

@@ -14,6 +14,7 @@ from typing import Any, Callable
 
 from ..backends.facts import SourceFacts
 from ..backends.libvirt import vm_checks
+from ..backends.libvirt.backup import LocalBackup
 from ..backends.libvirt.domains import Domain
 from ..backends.libvirt.migration_end import MigrationEnd
 from ..backends.libvirt.migration_facts import find_uuid, source_facts
@@ -65,6 +66,8 @@ class Export:
                 # One at a time for each VM and for each path.
                 for key in (self._end.uuid, hashlib.sha256(self._request.path.encode()).hexdigest()[:32]):
                     stack.enter_context(MigrationLock(self._state, key, self._report).held(0))
+                # The job of an export that was killed: whoever lives holds the lock.
+                LocalBackup(self._end).end([])
             facts = source_facts(self._end, self._site)
             present = self._present(facts)
             if present is not None and not self._request.force:
