@@ -255,8 +255,7 @@ def test_the_page_is_enough_to_read_a_bundle_by_hand(guest):
     same = guest.content(SOURCE, f"{PATH}/vda.qcow2")
     guest.drop(SOURCE)
     guest.lab.run(SOURCE, f"cp -r {PATH} /root/{NAME}")
-    values = yaml.safe_load(re.findall(r"^```yaml
-(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[-1])
+    values = yaml.safe_load(re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[-1])
     mine = {"BUNDLE": f"/root/{NAME}", "FOLDER": POOL, "NETWORK": "default", "VM": NAME}
     assert set(values) == set(mine)
     network = guest.lab.run(SOURCE, "virsh net-list --name").split()[0]
