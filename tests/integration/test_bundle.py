@@ -13,6 +13,7 @@ import time
 import pytest
 import yaml
 
+from .database import Database
 from .guest import POOL, SOURCE, TARGET, Guest
 from .lab import ROOT, Lab
 
@@ -280,3 +281,26 @@ def test_the_playbooks_move_a_bundle(lab: Lab, guest):
     assert told["rc"] == 0, told
     assert guest.state(TARGET) == "running"
     guest.wait_for_writes(TARGET, 3)
+
+
+class BundledDatabase(Bundled, Database):
+    """A Debian guest with an agent and a database under load."""
+
+
+def test_a_database_is_frozen_for_the_moment_and_nothing_committed_is_lost(lab, tmp_path):
+    guest = BundledDatabase(lab, NAME)
+    guest.remove()
+    try:
+        guest.deploy_database(tmp_path)
+        committed = guest.acknowledged(SOURCE)
+        manifest = good(guest.export())["bundle"]["manifest"]
+        assert manifest["consistency"] == {"method": "agent-frozen", "detail": ""}
+        guest.wait_for_writes(SOURCE, 5)
+        guest.drop(SOURCE)
+        good(guest.bring(SOURCE, state="running"))
+        guest.wait_for_writes(SOURCE, 5)
+        found = guest.findings(SOURCE)
+        assert found["last"] >= committed > 0 and len(set(found["sums"])) == 1, found
+        assert (found["checksums"], found["checksum_failures"], found["amcheck"]) == ("on", 0, True), found["told"]
+    finally:
+        guest.remove()
