@@ -172,6 +172,46 @@ def image_spec() -> Spec:
     }
 
 
+def export_spec() -> Spec:
+    """All options of vm_export (``bundle.request.ExportRequest``)."""
+    return {
+        **libvirt_spec(),
+        **site_spec(),
+        **hypervisor_spec(),
+        "name": {"type": "str", "required": True},
+        "path": {"type": "path", "required": True},
+        "form": {"type": "str", "choices": ["folder", "tar"], "default": "folder"},
+        "format": {"type": "str", "choices": list(DISK_FORMATS), "default": "qcow2"},
+        "compress": {"type": "bool", "default": False},
+        "media": {"type": "str", "choices": ["cloud-init", "all", "none"], "default": "cloud-init"},
+        "force": {"type": "bool", "default": False},
+        "state_path": {"type": "path", "default": "/var/lib/virt8ra"},
+        "progress_path": {"type": "path"},
+    }
+
+
+def import_spec() -> Spec:
+    """All options of vm_import (``bundle.request.ImportRequest``)."""
+    return {
+        **libvirt_spec(),
+        **site_spec(),
+        **hypervisor_spec(),
+        "path": {"type": "path", "required": True},
+        "name": {"type": "str"},
+        "state": {"type": "str", "choices": ["present", "running"], "default": "present"},
+        "identity": {"type": "str", "choices": ["keep", "new"], "default": "keep"},
+        "storage": {"type": "dict", "default": {}},
+        "networks": {"type": "dict", "default": {}},
+        "formats": {"type": "dict", "default": {}},
+        "accelerator": {"type": "str", "choices": ["auto", "kvm", "tcg"], "default": "auto"},
+        "connections": {"type": "int", "default": 4},
+        "peers": {"type": "dict", "default": {}},
+        "fetch_from": {"type": "str"},
+        "state_path": {"type": "path", "default": "/var/lib/virt8ra"},
+        "progress_path": {"type": "path"},
+    }
+
+
 def _disk_spec() -> Spec:
     return {
         "name": {"type": "str", "required": True},

@@ -312,6 +312,7 @@ LAYERS = {
     "countries": 1,
     "crew": 1,
     "portable": 1,
+    "extents": 1,
     "fields": 2,
     "files": 2,
     "lock": 2,
@@ -335,6 +336,7 @@ LAYERS = {
     "backends": 7,
     "library": 8,
     "migration": 8,
+    "bundle": 8.5,
     "options": 9,
     "module": 9,
 }

@@ -184,9 +184,10 @@ def open_export(address: str, port: int, export: str, *, bitmap: str = "", pki: 
     return Connection(handle, what)
 
 
-def open_socket(path: str, what: str) -> Connection:
+def open_socket(path: str, what: str, *, export: str = "") -> Connection:
     """A volume that is served here by a socket; ``what`` names it in messages."""
     handle = _handle()
     with told(f"connecting to {what}"):
+        handle.set_export_name(export)
         handle.connect_unix(path)
     return Connection(handle, what)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MigrationFailed
-from .extents import Ranges, merged, subtracted
+from ..extents import Ranges, merged, subtracted
 
 VERSION = 1
 ZEROES = "zero"

@@ -20,10 +20,10 @@ from ..backends.facts import DiskFacts
 from ..backends.libvirt.backup import Export, PullBackup
 from ..backends.nbd import open_export
 from ..errors import FederationError
+from ..extents import merged, pieces, size
 from ..model import Hypervisor, Owner
 from .copying import PIECE, Throttle
 from .cutover import Side
-from .extents import merged, pieces, size
 from .journal import Journal
 from .policy import Policy
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Callable, Protocol
 
 from ..errors import BackendError, FederationError, MigrationFailed
+from ..extents import Range, merged, pieces
 from .bulk import ZEROES, Copied
-from .extents import Range, merged, pieces
 
 PIECE = 2 * 2**20
 ZERO_PIECE = 2**30

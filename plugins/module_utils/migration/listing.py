@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .. import extents
 from ..backends.libvirt import domains
-from . import extents
 from .bulk import BulkStore
 from .lock import MigrationLock
 

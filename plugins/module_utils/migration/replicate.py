@@ -15,15 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
+from .. import extents
 from ..backends.facts import DiskFacts
 from ..backends.libvirt.backup import Export, PullBackup
 from ..backends.nbd import open_export
 from ..backends.volume_server import VolumeServer
 from ..errors import BackendError, FederationError, MigrationFailed
-from . import extents
+from ..extents import Ranges
 from .bulk import Bulk, BulkStore, Copied, DiskProgress
 from .copying import Copier, Copying, DiskJob
-from .extents import Ranges
 from .verify import Verifier
 
 Report = Callable[[str, dict[str, Any]], None]

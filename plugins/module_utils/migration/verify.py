@@ -10,9 +10,9 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Callable
 
+from ..extents import Range, common, merged, pieces
 from .bulk import ZEROES, Copied
 from .copying import PIECE, Writer
-from .extents import Range, common, merged, pieces
 
 _LOOK = 0.25
 _ZERO_BYTES = memoryview(bytes(PIECE))

@@ -10,6 +10,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ...errors import BackendError, FederationError, NotFoundError
@@ -20,6 +21,7 @@ from .migration_end import MigrationEnd
 
 CHECKPOINTS = "virt8ra-migration-"
 _SCRATCH = ".virt8ra-scratch"
+_EXPORT_SCRATCH = ".virt8ra-export"
 _SCRATCH_FOLDER = "/var/lib/libvirt/qemu"  # for disks that are block devices; QEMU's own folder
 _IN_USE = "in use"
 _JOB_SECONDS = 60.0
@@ -32,6 +34,72 @@ class Export:
     address: str
     port: int
     bitmap: str
+
+
+class LocalBackup:
+    """A backup job whose disks are read on the same hypervisor, by a socket. Migrations take it for somebody else's and leave it alone."""
+
+    def __init__(self, end: MigrationEnd) -> None:
+        self._end = end
+
+    def begin(self, disks: Sequence[DiskFacts]) -> str:
+        """Freeze a view of the disks, all at the same instant; the path of the socket that serves it."""
+        domain = self._end.domain()
+        with told(f"finding the folder of VM {domain.name()}"):
+            folders = sorted(Path(_SCRATCH_FOLDER).glob(f"domain-{domain.ID()}-*"))
+        if not folders:
+            raise BackendError(
+                f"QEMU's folder of VM {domain.name()} is not in {_SCRATCH_FOLDER}", remedy="look whether it runs here"
+            )
+        socket = f"{folders[0]}/virt8ra-export.socket"
+        # What a QEMU left that was killed.
+        Path(socket).unlink(missing_ok=True)
+        root = ET.Element("domainbackup", mode="pull")
+        ET.SubElement(root, "server", transport="unix", socket=socket)
+        holder = ET.SubElement(root, "disks")
+        served = {disk.name: disk for disk in disks}
+        with told(f"serving the disks of VM {domain.name()}", remedy="end the other job on it first, or wait for it"):
+            for target in ET.fromstring(domain.XMLDesc()).findall("devices/disk/target"):
+                name = target.get("dev", "")
+                if name not in served:
+                    ET.SubElement(holder, "disk", name=name, backup="no")
+                    continue
+                entry = ET.SubElement(holder, "disk", name=name, backup="yes", type="file", exportname=name)
+                ET.SubElement(entry, "scratch", file=self._scratch(served[name]))
+            domain.backupBegin(ET.tostring(root, encoding="unicode"), None, 0)
+        return socket
+
+    def _scratch(self, disk: DiskFacts) -> str:
+        if disk.path.startswith("/dev/"):
+            return f"{_SCRATCH_FOLDER}/{self._end.uuid}-{disk.name}{_EXPORT_SCRATCH}"
+        return f"{disk.path}{_EXPORT_SCRATCH}"
+
+    def end(self, disks: Sequence[DiskFacts]) -> None:
+        """Stop serving, whoever began, and take the scratch files away; nothing to do where nothing is served."""
+        _end_job(self._end, _EXPORT_SCRATCH)
+        for disk in disks:
+            # A QEMU that was killed leaves them.
+            Path(self._scratch(disk)).unlink(missing_ok=True)
+
+
+def _job_holds(end: MigrationEnd, scratch: str) -> bool:
+    try:
+        return scratch in end.domain().backupGetXMLDesc()
+    except (libvirt.libvirtError, NotFoundError):
+        return False
+
+
+def _end_job(end: MigrationEnd, scratch: str) -> None:
+    """End the backup job whose scratch files are named so, and return when it is gone."""
+    if not _job_holds(end, scratch):
+        return
+    with contextlib.suppress(libvirt.libvirtError):
+        end.domain().abortJob()
+    deadline = time.monotonic() + _JOB_SECONDS
+    while _job_holds(end, scratch):
+        if time.monotonic() > deadline:
+            raise BackendError(f"the backup job of VM {end.uuid} at {end.hypervisor} does not end")
+        time.sleep(0.05)
 
 
 class PullBackup:
@@ -117,22 +185,11 @@ class PullBackup:
 
     def is_active(self) -> bool:
         """Whether a backup job of this collection is there, whoever began it."""
-        try:
-            return _SCRATCH in self._end.domain().backupGetXMLDesc()
-        except (libvirt.libvirtError, NotFoundError):
-            return False
+        return _job_holds(self._end, _SCRATCH)
 
     def end(self) -> None:
         """Stop serving; libvirt takes the scratch files away. Nothing to do where nothing is served."""
-        if not self.is_active():
-            return
-        with contextlib.suppress(libvirt.libvirtError):
-            self._end.domain().abortJob()
-        deadline = time.monotonic() + _JOB_SECONDS
-        while self.is_active():
-            if time.monotonic() > deadline:
-                raise BackendError(f"the backup job of VM {self._end.uuid} at {self._end.hypervisor} does not end")
-            time.sleep(0.05)
+        _end_job(self._end, _SCRATCH)
 
     def delete_checkpoints(self, *, but: str = "") -> None:
         """Delete this migration's checkpoints, with their bitmaps while the VM is active, oldest first."""

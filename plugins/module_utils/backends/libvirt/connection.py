@@ -135,6 +135,12 @@ def is_there_already(error: Any) -> bool:
     return error.get_error_code() == libvirt.VIR_ERR_STORAGE_VOL_EXIST or "exists" in one_line(error)
 
 
+def libvirt_fault() -> type[Exception]:
+    """libvirt's own exception, for those who clean up after any fault."""
+    fault: type[Exception] = libvirt.libvirtError if libvirt is not None else OSError
+    return fault
+
+
 def one_line(error: Any) -> str:
     """libvirt's message without its line breaks."""
     return " ".join(str(error.get_error_message() or error).split())

@@ -193,3 +193,10 @@ def machine_types(conn: Any) -> list[str]:
     names = {element.text or "" for element in capabilities.iterfind(f"guest/arch[@name='{ARCH}']/machine")}
     versions = {name: match for name in names if (match := _PINNED_Q35.match(name)) is not None}
     return sorted(versions, key=lambda name: [int(part or 0) for part in versions[name].groups()], reverse=True)
+
+
+def has_tpm(conn: Any) -> bool:
+    """Whether swtpm is there; libvirt looks for it by itself."""
+    root = ET.fromstring(conn.getDomainCapabilities())
+    models = root.findall("devices/tpm[@supported='yes']/enum[@name='backendModel']/value")
+    return any(model.text == "emulator" for model in models)

@@ -9,6 +9,7 @@
 | ``owner``     | ``model.Owner.to_dict``                                      |
 | ``migration`` | the journal (``migration.journal``)                          |
 | ``cloud_init`` | ``{device, digest}``: its drive, and what was asked for   |
+| ``bundle``     | ``id`` of the bundle that the VM was imported from           |
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from ...model import Owner
 
-KINDS = ("vm", "owner", "migration", "cloud_init")
+KINDS = ("vm", "owner", "migration", "cloud_init", "bundle")
 _NAMESPACE = "https://virt8ra.eu/federation/{kind}/1"
 
 for _kind in KINDS:

@@ -19,7 +19,7 @@ from .backend import LibvirtBackend
 from .backup import foreign_checkpoints, job_of_another
 from .connection import libvirt, one_line, told
 from .domain_xml import read_vm
-from .host_capabilities import memory_statistics
+from .host_capabilities import has_tpm, memory_statistics
 from .migration_end import MigrationEnd
 from .registry import POOL as REGISTRY_POOL
 
@@ -160,7 +160,7 @@ def target_facts(end: MigrationEnd, source_end: MigrationEnd, source: SourceFact
             macs=frozenset(_macs(others)),
             cpu=_cpu_fault(connection, source_end, source),
             machine=_machine_fault(connection, source_end),
-            tpm=not source.tpm or _emulates_tpm(connection),
+            tpm=not source.tpm or has_tpm(connection),
         )
 
 
@@ -214,13 +214,6 @@ def _machine_fault(connection: Any, source_end: MigrationEnd) -> str:
     except libvirt.libvirtError as error:
         return one_line(error)
     return ""
-
-
-def _emulates_tpm(connection: Any) -> bool:
-    """Whether swtpm is there; libvirt looks for it by itself."""
-    root = ET.fromstring(connection.getDomainCapabilities())
-    models = root.findall("devices/tpm[@supported='yes']/enum[@name='backendModel']/value")
-    return any(model.text == "emulator" for model in models)
 
 
 def find_uuid(ends: Iterable[MigrationEnd], name: str) -> str:

@@ -43,12 +43,18 @@ def read(conn: Any, site: Site, uri: str, hypervisor: str = "") -> dict[str, Any
             "devices": host_devices.read(conn, [root for vm in vms for root in (vm.live, vm.config)]),
             "numa": _numa(host),
             "machine_types": machine_types(conn),
-            "versions": {"libvirt": _version(conn.getLibVersion()), "qemu": _version(conn.getVersion())},
+            "versions": versions(conn),
             "pools": sorted(pools, key=lambda pool: str(pool["name"])),
             "networks": sorted(networks, key=lambda network: str(network["name"])),
             "healthy": not faults,
             "faults": faults,
         }
+
+
+def versions(conn: Any) -> dict[str, str]:
+    """Of libvirt and QEMU."""
+    with told("reading the versions of the hypervisor"):
+        return {"libvirt": _version(conn.getLibVersion()), "qemu": _version(conn.getVersion())}
 
 
 def _capacity(conn: Any) -> dict[str, int]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.virt8ra.federation.plugins.module_utils.migration import extents
+from ansible_collections.virt8ra.federation.plugins.module_utils import extents
 from hypothesis import given
 from hypothesis import strategies as st
 

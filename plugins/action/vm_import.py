@@ -1,0 +1,31 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Shows the progress of the module vm_import, which works detached on the hypervisor meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.virt8ra.federation.plugins.module_utils.progress import picture
+from ansible_collections.virt8ra.federation.plugins.plugin_utils.watched_action import WatchedAction
+
+DIED = "the import of {path} was cut off: its process died; run it again, it goes on where it was"
+
+
+class ActionModule(WatchedAction):
+    module = "virt8ra.federation.vm_import"
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        return self.carried_out(dict(self._task.args), task_vars)
+
+    def is_watched(self, args: Mapping[str, Any]) -> bool:
+        return "path" in args
+
+    def line(self, args: Mapping[str, Any], progress: Mapping[str, Any]) -> str:
+        return picture(str(args.get("name") or "import"), str(args["path"]), str(args.get("hypervisor", "here")), progress)
+
+    def died(self, args: Mapping[str, Any]) -> str:
+        return DIED.format(**args)
