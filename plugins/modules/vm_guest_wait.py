@@ -15,8 +15,14 @@ description:
   - Fails with the first error that cloud-init tells, or when it takes too long.
   - In check mode it does not wait, and tells what is there.
 extends_documentation_fragment:
-  - virt8ra.federation.attributes
   - virt8ra.federation.libvirt
+attributes:
+  check_mode:
+    description: Tells what is there, and neither waits nor touches a cable.
+    support: full
+  diff_mode:
+    description: Changes nothing that could be shown before and after.
+    support: none
 options:
   name:
     description: The VM's name.

@@ -133,7 +133,7 @@ class TestCloudInit:
             "ops",
             "first",
         ]
-        assert guest.told_over_ssh("cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub") == guest.host_key["ed25519_public"]
+        assert guest.told_over_ssh("sudo cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub") == guest.host_key["ed25519_public"]
 
     def test_the_disc_is_for_root_and_qemu_alone(self, guest):
         assert guest.lab.run(SOURCE, f"stat -c %a {POOL}/{guest.name}-cloud-init.iso").strip() == "600"
