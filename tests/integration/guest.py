@@ -11,7 +11,7 @@ import re
 import time
 from typing import Any
 
-from .lab import ROOT, Lab
+from .lab import ADDRESSES, ROOT, Lab
 
 SOURCE, TARGET = "lab-es-1", "lab-de-1"
 POOL = "/var/lib/libvirt/vms"
@@ -128,15 +128,15 @@ class Guest:
             self.lab.run(host, f"virsh resume {self.name}")
 
     def remove(self) -> None:
-        """Everything of it at both hosts, by its own name."""
-        found = [self.lab.run(host, f"virsh domuuid {self.name} 2>/dev/null", check=False).strip() for host in (SOURCE, TARGET)]
+        """Everything of it at all hosts, by its own name."""
+        found = [self.lab.run(host, f"virsh domuuid {self.name} 2>/dev/null", check=False).strip() for host in ADDRESSES]
         records = " ".join(
             f"/var/lib/virt8ra/owners/{uuid}.* /var/lib/virt8ra/migrations/{uuid}* /var/lib/virt8ra/receipts/{uuid}.*"
             for uuid in found
             if uuid
         )
         flags = "--managed-save --snapshots-metadata --checkpoints-metadata --nvram"
-        for host in (SOURCE, TARGET):
+        for host in ADDRESSES:
             self.lab.run(
                 host,
                 f"rm -rf {records}; "
