@@ -114,7 +114,7 @@ facts:
       sample: [bios, uefi]
     devices:
       description:
-        - What a VM could be given of the host's devices, by address. O(virt8ra.federation.vm#module) gives none yet.
+        - What a VM could be given of the host's devices, by address. M(virt8ra.federation.vm) gives none yet.
         - PCI functions that an IOMMU keeps apart, without bridges, and the slices (mdev) that devices can be cut into.
         - A PCI function is free while no VM has it, running or not, and no driver of the host's own holds it; bind it to C(vfio-pci) to offer it.
       returned: always

@@ -23,7 +23,7 @@ from .matrix import ABORT, AGAIN, Plan
 NAME = "t-fault"
 _REACH_SECONDS = 120
 _HANG_SECONDS = 45
-_LONGEST = 300
+_LONGEST = 900
 # Copies are slowed down so that a fault meets them at work.
 _OPTIONS: dict[str, dict[str, Any]] = {
     # QEMU never comes back where its target dies while it opens the disk's stream.

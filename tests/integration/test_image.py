@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from .guest import SOURCE, TARGET, Guest, built_image
-from .lab import Lab
+from .lab import ADDRESSES, Lab
 
 NAME = "t-lib"
 POOL = "/var/lib/libvirt/images"
@@ -47,7 +47,7 @@ class Server:
 
 
 def remove_images(lab: Lab) -> None:
-    for host in (SOURCE, TARGET):
+    for host in ADDRESSES:
         lab.run(
             host,
             f"rm -f {POOL}/{NAME}-* {POOL}/.{NAME}-* {STATE}/{NAME}-* {STATE}/.{NAME}-*; virsh pool-refresh images",
@@ -157,12 +157,14 @@ def test_the_playbook_brings_a_file_of_the_controller_to_all_and_keeps_two(lab, 
     told = lab.playbook("playbooks/images.yml", extra=extra)
     assert told["rc"] == 0, told
     assert [one["version"] for one in listed(lab, TARGET)] == ["12.10", "12.9", "3"]
-    assert {one["origin"] for one in listed(lab, TARGET)} == {SOURCE}, "the controller gave it once"
+    for host in ADDRESSES:
+        gave = {one["origin"] for one in listed(lab, host)}
+        assert gave.isdisjoint(ADDRESSES) if host == SOURCE else gave <= set(ADDRESSES), "the controller gave it once"
     again = lab.playbook("playbooks/images.yml", extra=extra)
-    assert [stats["changed"] for stats in again["stats"].values()] == [0, 0]
+    assert {stats["changed"] for stats in again["stats"].values()} == {0}
     kept = lab.playbook("playbooks/images.yml", extra={**extra, "image_library_images": NAME, "image_library_keep": 2})
     assert kept["rc"] == 0, kept
-    for host in (SOURCE, TARGET):
+    for host in ADDRESSES:
         assert [one["version"] for one in listed(lab, host)] == ["12.10", "12.9"]
 
 

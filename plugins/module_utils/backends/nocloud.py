@@ -10,6 +10,7 @@ import io
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from time import gmtime, strftime
 
 from ..errors import BackendError
 
@@ -26,8 +27,8 @@ _INSTANT = 946684800.0
 class _StoppedClock:
     """The module time, at one instant and in UTC."""
 
-    gmtime = localtime = staticmethod(time.gmtime)
-    strftime = staticmethod(time.strftime)
+    gmtime = localtime = staticmethod(gmtime)
+    strftime = staticmethod(strftime)
 
     @staticmethod
     def time() -> float:

@@ -124,11 +124,11 @@ class GuestWait:
                     f"cloud-init is disabled in the guest of VM {self._name}",
                     remedy="see that it finds its data, or do not wait for it with cloud_init=false",
                 )
-        except AgentRefusal as error:
+        except AgentRefusal:
             raise BackendError(
                 f"the guest of VM {self._name} does not let its agent read files",
                 remedy="allow it guest-file-open, guest-file-read and guest-file-close, or use cloud_init=false",
-            ) from error
+            ) from None
         self._progress = progress
         return progress.done
 

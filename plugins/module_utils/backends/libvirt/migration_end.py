@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from ...errors import NotFoundError, UnreachableError
 from ...model import Observed
 from . import metadata, states
-from .connection import libvirt, told
+from .connection import libvirt, told, within
+
+T = TypeVar("T")
+_ANSWER_SECONDS = 35.0  # longer than libvirt waits for a domain that is in use
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,8 @@ class MigrationEnd:
     def set_max_downtime(self, milliseconds: int) -> bool:
         """False as long as the job is not far enough to take it."""
         try:
-            self.domain().migrateSetMaxDowntime(milliseconds)
-        except (libvirt.libvirtError, NotFoundError):
+            self._asked(lambda: self.domain().migrateSetMaxDowntime(milliseconds))
+        except (libvirt.libvirtError, NotFoundError, UnreachableError):
             return False
         return True
 
@@ -157,19 +160,23 @@ class MigrationEnd:
         # Without the second flag, to read the figures once would clear them.
         flags = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED if completed else 0
         try:
-            statistics: dict[str, Any] = self.connection.lookupByUUIDString(self.uuid).jobStats(flags)
-        except libvirt.libvirtError:
+            statistics: dict[str, Any] = self._asked(lambda: self.connection.lookupByUUIDString(self.uuid).jobStats(flags))
+        except (libvirt.libvirtError, UnreachableError):
             return {}
         return {} if statistics.get("type", 0) == libvirt.VIR_DOMAIN_JOB_NONE else statistics
 
     def abort_job(self) -> None:
         """Ask the job to end. Silent where it has ended, or has hold of the domain: what came of it is read afterwards."""
-        with contextlib.suppress(libvirt.libvirtError):
-            self.domain().abortJob()
+        with contextlib.suppress(libvirt.libvirtError, UnreachableError):
+            self._asked(lambda: self.domain().abortJob())
 
     def suspend(self) -> None:
         with told(f"suspending VM {self.uuid} at {self.hypervisor}"):
-            self.domain().suspend()
+            self._asked(lambda: self.domain().suspend())
+
+    def _asked(self, call: Callable[[], T]) -> T:
+        """What needs an answer of a QEMU that may have stopped answering: libvirt waits for it without an end."""
+        return within(_ANSWER_SECONDS, call, f"asking the QEMU of VM {self.uuid} at {self.hypervisor}")
 
     def resume(self) -> None:
         with told(f"resuming VM {self.uuid} at {self.hypervisor}"):
@@ -212,7 +219,10 @@ class MigrationEnd:
 def _job(domain: Any) -> tuple[bool, bool]:
     """Whether a job is active, and whether it lets nobody ask, for half a minute in which libvirt waited for it."""
     try:
-        return bool(domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE), False
+        job = within(_ANSWER_SECONDS, domain.jobInfo, "asking for the job")
+        return bool(job[0] != libvirt.VIR_DOMAIN_JOB_NONE), False
+    except UnreachableError:
+        return True, True
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_OPERATION_TIMEOUT:
             return True, True

@@ -23,13 +23,13 @@ SPEC = {**libvirt_spec(), **site_spec()}
 def run(monkeypatch, capsys):
     """Runs a module with these options; its result and exit status."""
 
-    def run(work, params, *, diff=False, check=False, spec=SPEC):
+    def run(work, params, *, diff=False, check=False, spec=None):
         arguments = {"ANSIBLE_MODULE_ARGS": {**params, "_ansible_diff": diff, "_ansible_check_mode": check}}
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps(arguments).encode())
         monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
         monkeypatch.setattr("sys.stdin", io.StringIO())
         with pytest.raises(SystemExit) as left:
-            module_base.run_module(spec, work)
+            module_base.run_module(spec or SPEC, work)
         return json.loads(capsys.readouterr().out), left.value.code
 
     return run

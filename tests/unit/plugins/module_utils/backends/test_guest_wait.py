@@ -98,7 +98,7 @@ class Fault(libvirt.libvirtError):
     """As libvirt raises it."""
 
     def __init__(self, message):
-        Exception.__init__(self, message)
+        super().__init__(message)
         self.err = (1, 10, message)
 
     def get_error_message(self):

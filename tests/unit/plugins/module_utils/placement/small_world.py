@@ -112,7 +112,7 @@ class Rules:
             if home["provider"] in rules.get("forbidden_providers", []):
                 yield "provider", name
             for trip in rules.get("round_trips", []):
-                there = next(place for place in self.home.values() if place["name"] == trip["site"])
+                (there, *_rest) = [place for place in self.home.values() if place["name"] == trip["site"]]
                 ends = (home["latitude"], home["longitude"]), (there["latitude"], there["longitude"])
                 if kilometres(*ends) / 100 > trip["max_ms"] + 1e-6:
                     yield "round_trip", name
