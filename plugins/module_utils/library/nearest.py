@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import math
-import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ..crew import work_through
+from ..handshakes import handshake
+from ..latency import distance_km
 from ..model import Site
 
 _TLS_PORT = 16514
 _HANDSHAKES = 3
 _HANDSHAKE_SECONDS = 3.0
 _WORKERS = 32
-_EARTH_KM = 6371.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Peer:
 def peers_of(sites: Iterable[Site], hypervisor: str, here: Site, storage: str) -> list[Peer]:
     """All hypervisors but this one, of sites that map the storage."""
     return [
-        Peer(one.name, one.uri, site.storage[storage], distance_km(here, site))
+        Peer(one.name, one.uri, site.storage[storage], _distance(here, site))
         for site in sites
         if site.backend == "libvirt" and storage in site.storage
         for one in site.hypervisors
@@ -50,16 +50,8 @@ def peers_of(sites: Iterable[Site], hypervisor: str, here: Site, storage: str) -
     ]
 
 
-def distance_km(first: Site, second: Site) -> float | None:
-    """Along the surface of the earth; 0 within a site, None where a site has no coordinates."""
-    if first.name == second.name:
-        return 0.0
-    if first.latitude is None or first.longitude is None or second.latitude is None or second.longitude is None:
-        return None
-    north, south = math.radians(first.latitude), math.radians(second.latitude)
-    across = math.sin((south - north) / 2) ** 2
-    along = math.sin(math.radians(second.longitude - first.longitude) / 2) ** 2
-    return 2 * _EARTH_KM * math.asin(math.sqrt(min(1.0, across + math.cos(north) * math.cos(south) * along)))
+def _distance(first: Site, second: Site) -> float | None:
+    return 0.0 if first.name == second.name else distance_km(first, second)
 
 
 def round_trips(peers: Sequence[Peer]) -> dict[str, float | None]:
@@ -74,16 +66,12 @@ def round_trips(peers: Sequence[Peer]) -> dict[str, float | None]:
 
 
 def _round_trip(peer: Peer) -> float | None:
-    endpoint, best = peer.endpoint, None
-    for _handshake in range(_HANDSHAKES):
-        begun = time.monotonic()
-        try:
-            with contextlib.closing(socket.create_connection(endpoint or ("", 0), _HANDSHAKE_SECONDS)):
-                taken = (time.monotonic() - begun) * 1000
-        except OSError:
-            return best
-        best = taken if best is None else min(best, taken)
-    return best
+    address, port = peer.endpoint or ("", 0)
+    taken: list[float] = []
+    with contextlib.suppress(OSError, UnicodeError):
+        while len(taken) < _HANDSHAKES:
+            taken.append(handshake(address, port, _HANDSHAKE_SECONDS))
+    return min(taken, default=None)
 
 
 def nearest_first(peers: Iterable[Peer], measured: Mapping[str, float | None]) -> list[Peer]:

@@ -22,10 +22,17 @@ def site(described, *hypervisors, **changes):
     return Site.from_dict({**described, "hypervisors": [{"name": name} for name in hypervisors], **changes})
 
 
-def test_distance_is_along_the_surface():
-    assert nearest.distance_km(site(MADRID), site(BERLIN)) == pytest.approx(1869, abs=5)
-    assert nearest.distance_km(site(MADRID, latitude=None), site(MADRID)) == 0
-    assert nearest.distance_km(site(MADRID, latitude=None), site(BERLIN)) is None
+@pytest.mark.parametrize(
+    ("here", "there", "kilometres"),
+    [
+        (site(MADRID), site(BERLIN, "b1"), pytest.approx(1869, abs=5)),
+        (site(MADRID, latitude=None), site(MADRID, "m2"), 0),
+        (site(MADRID, latitude=None), site(BERLIN, "b1"), None),
+    ],
+)
+def test_distance_is_along_the_surface(here, there, kilometres):
+    (peer,) = nearest.peers_of([there], "m1", here, "images")
+    assert peer.distance == kilometres
 
 
 def test_peers_are_the_others_that_have_a_library():
