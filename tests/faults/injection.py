@@ -72,10 +72,14 @@ def heal_link(case: Case) -> None:
         )
 
 
+def _streams(case: Case) -> int:
+    """Connections of the source to the target that carry a disk or memory."""
+    return case.lab.run(SOURCE, "ss -Htn state established '( dport >= :49152 and dport <= :49215 )'").count("\n")
+
+
 def lose_in_mid_answer(case: Case) -> None:
     """The target goes while the source waits for its answer, with nothing left to send that TCP could try again."""
-    streams = "ss -Htn state established '( dport >= :49152 and dport <= :49215 )'"
-    case.guest.wait(lambda: case.lab.run(SOURCE, streams).count("\n") == 2, "the streams of disk and memory")
+    case.guest.wait(lambda: _streams(case) == 2, "the streams of disk and memory")
     case.lab.run(TARGET, f"pkill -STOP -f '[g]uest={case.guest.name},'")
     before = case.guest.acknowledged(SOURCE)
     # What the guest writes now is sent to the disk's stream, acknowledged by the kernel there, and never answered.
@@ -86,6 +90,8 @@ def lose_in_mid_answer(case: Case) -> None:
 
 def freeze_source(case: Case) -> None:
     """The source's QEMU hears nobody any more, as when it waits for a stream to a target that died."""
+    # Before there is one, the move ends without asking it anything, and nobody would thaw what was frozen here.
+    case.guest.wait(lambda: _streams(case) > 0, "the stream of the disk")
     case.lab.run(SOURCE, f"pkill -STOP -f '[g]uest={case.guest.name},'")
     kill_qemu(TARGET)(case)
 

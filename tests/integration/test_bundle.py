@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from .database import Database
-from .guest import POOL, SOURCE, TARGET, Guest
+from .guest import IMAGE, POOL, SOURCE, TARGET, Guest
 from .lab import ROOT, Lab
 
 NAME = "t-bundle"
@@ -147,6 +147,41 @@ def test_a_guest_that_is_off(guest):
         assert len(set(uuids)) == 2
     finally:
         Guest(guest.lab, f"{NAME}-2").remove()
+
+
+def test_what_belongs_to_a_vm_comes_along(guest):
+    """Firmware variables, the state of an emulated TPM, and the disc of cloud-init."""
+    guest.drop(SOURCE)
+    disk = {"name": "vda", "size": "64MiB", "storage": "ssd", "image": f"images/{IMAGE}"}
+    spec = {"name": NAME, "cpus": 1, "memory": "256MiB", "firmware": "uefi", "disks": [disk]}
+    seed = {"user_data": {"write_files": [{"path": "/etc/token", "content": "t-bundle-secret"}]}}
+    good(guest.lab.module(SOURCE, "virt8ra.federation.vm", {**spec, "cloud_init": seed, **PLACE}))
+    tpm = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
+    guest.lab.run(
+        SOURCE,
+        f'virsh dumpxml --inactive {NAME} | sed "s#</devices>#{tpm}</devices>#" > /root/{NAME}.xml && '
+        f"virsh define /root/{NAME}.xml && virsh start {NAME} && virsh destroy {NAME}",
+    )
+    uuid = guest.lab.run(SOURCE, f"virsh domuuid {NAME}").strip()
+    looks = {
+        "variables": f"sha256sum < /var/lib/libvirt/qemu/nvram/{NAME}_VARS.fd",
+        "tpm": f"sha256sum < /var/lib/libvirt/swtpm/{uuid}/tpm2/tpm2-00.permall",
+        "disc": f"sha256sum < {POOL}/{NAME}-cloud-init.iso",
+        "mode": f"stat -c %a {POOL}/{NAME}-cloud-init.iso",
+    }
+    before = {what: guest.lab.run(SOURCE, look) for what, look in looks.items()}
+    assert before["mode"].strip() == "600"
+    made = good(guest.export())
+    assert {file["kind"] for file in made["bundle"]["manifest"]["files"]} >= {"disk", "nvram", "tpm", "medium"}
+    assert "t-bundle-secret" not in json.dumps(made)
+    readable = guest.lab.run(SOURCE, f"find {PATH} -type f -perm /077").strip()
+    assert not readable, "what may hold secrets is root's alone"
+    guest.drop(SOURCE)
+    good(guest.fetched())
+    assert {what: guest.lab.run(TARGET, look) for what, look in looks.items()} == before
+    assert f"{NAME}-cloud-init.iso" in guest.lab.run(TARGET, f"virsh domblklist {NAME}")
+    guest.lab.run(TARGET, f"virsh start {NAME} && virsh destroy {NAME}")
+    assert not good(guest.lab.module(TARGET, "virt8ra.federation.vm", {**spec, "cloud_init": seed, **PLACE}))["changed"]
 
 
 def test_a_packed_export_is_read_by_qemu_img_alone(guest):

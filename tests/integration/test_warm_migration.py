@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from .guest import SOURCE, TARGET, Guest
+from .guest import IMAGE, SOURCE, TARGET, Guest
 
 
 @pytest.fixture
@@ -213,6 +213,26 @@ def test_the_tpms_state_travels(guest):
     assert guest.migrate(TARGET, SOURCE)["migration"]["verified"] is True, "live, through QEMU's own stream"
     guest.migrate(TARGET, SOURCE, state="released")
     assert guest.lab.run(TARGET, f"ls /var/lib/libvirt/swtpm | grep {uuid} || true") == "", "nothing of it stays behind"
+
+
+def test_the_firmwares_variables_of_a_vm_that_is_off_travel(guest):
+    name = f"{guest.name}-uefi"
+    uefi = Guest(guest.lab, name)
+    uefi.remove()
+    try:
+        disk = {"name": "vda", "size": "64MiB", "storage": "ssd", "image": f"images/{IMAGE}"}
+        spec = {"name": name, "cpus": 1, "memory": "256MiB", "firmware": "uefi", "disks": [disk]}
+        place = {"site": "{{ federation_site }}", "hypervisor": "{{ inventory_hostname }}"}
+        made = guest.lab.module(SOURCE, "virt8ra.federation.vm", {**spec, **place})
+        assert not made.get("failed"), made.get("msg")
+        variables = f"/var/lib/libvirt/qemu/nvram/{name}_VARS.fd"
+        guest.lab.run(SOURCE, f"virsh start {name} && virsh destroy {name} && printf mark | dd of={variables} seek=99 conv=notrunc")
+        before = guest.lab.run(SOURCE, f"sha256sum < {variables}")
+        assert uefi.migrate(mode="cold")["migration"]["phase"] == "completed"
+        assert guest.lab.run(TARGET, f"sha256sum < {variables}") == before
+        guest.lab.run(TARGET, f"virsh start {name} && virsh destroy {name}")
+    finally:
+        uefi.remove()
 
 
 def test_the_second_run_waits_for_the_first(guest):

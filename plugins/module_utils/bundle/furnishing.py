@@ -11,6 +11,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..cloud_init.seed import seed_volume
 from ..errors import InputError
 from ..model import Vm
 from .belongings import NVRAM_FOLDER, TPM_FOLDER, TPM_VERSIONS
@@ -43,10 +44,11 @@ class Furnishing:
             shutil.rmtree(self.tpm, ignore_errors=True)
 
 
-def plan_furnishing(bundle: Bundle, vm: Vm, folder: str, *, resumed: bool) -> Furnishing:
+def plan_furnishing(bundle: Bundle, vm: Vm, folder: str, seed_drive: str, *, resumed: bool) -> Furnishing:
     """Where all of them go; InputError for what is in the way.
 
     :param folder: of a pool that holds files; empty where there is none
+    :param seed_drive: the drive whose disc keeps the name by which the module vm knows it
     :param resumed: what is there may be of a run before
     """
     manifest, places, media = bundle.manifest, {}, {}
@@ -54,7 +56,8 @@ def plan_furnishing(bundle: Bundle, vm: Vm, folder: str, *, resumed: bool) -> Fu
         if not folder:
             remedy = "map storage to a pool that holds files, or export the VM with media=none"
             raise InputError(f"the disc {file.path} has no pool of files to go to", option="storage", remedy=remedy)
-        places[file.path] = media[file.device] = f"{folder}/{vm.name}-{file.device}.iso"
+        name = seed_volume(vm.name) if file.device == seed_drive else f"{vm.name}-{file.device}.iso"
+        places[file.path] = media[file.device] = f"{folder}/{name}"
     nvram = ""
     for file in manifest.of(NVRAM):
         places[file.path] = nvram = f"{NVRAM_FOLDER}/{vm.name}_VARS.fd"

@@ -31,7 +31,7 @@ from .reading import Bundle, open_bundle
 from .request import KEEP, ImportRequest
 from .restoring import Restoring, Volume
 from .target import target_vm
-from .template import Parts, portable_domain
+from .template import Parts, portable_domain, seed_drive_of
 
 Report = Callable[[str, dict[str, Any]], None]
 _RUNNING = "running"
@@ -49,6 +49,11 @@ class _Plan:
     owner: Owner
     before: Entry | None
     warnings: list[str]
+
+
+def _domain_text(bundle: Bundle) -> str:
+    place = bundle.place(bundle.manifest.of(DOMAIN)[0])
+    return place.read(0, place.size).decode("utf-8", "replace")
 
 
 class Import:
@@ -144,7 +149,11 @@ class Import:
         self._check_hardware(bundle, vm, accelerator)
         targets = self._volumes(bundle, vm)
         furnishing = plan_furnishing(
-            bundle, vm, self._media_folder(targets), resumed=self._store(vm).load(bundle.manifest.id) is not None
+            bundle,
+            vm,
+            self._media_folder(targets),
+            seed_drive_of(_domain_text(bundle)),
+            resumed=self._store(vm).load(bundle.manifest.id) is not None,
         )
         known = bundle.manifest.owner.epoch if bundle.manifest.owner is not None and self._request.identity == KEEP else 0
         owner = Owner(self._hypervisor, max(known, 0 if before is None else before.owner.epoch) + 1)
@@ -189,14 +198,13 @@ class Import:
     def _domain(
         self, bundle: Bundle, vm: Vm, targets: dict[str, Volume], furnishing: Furnishing, accelerator: Accelerator
     ) -> ET.Element:
-        place = bundle.place(bundle.manifest.of(DOMAIN)[0])
         parts = Parts(
             disks={name: (volume.format, volume.path) for name, volume in targets.items()},
             media=furnishing.media,
             networks=[(self._site.local_network(nic.network, "networks"), nic.mac) for nic in vm.nics],
             nvram=furnishing.nvram if bundle.manifest.of(NVRAM) else "",
         )
-        root = portable_domain(place.read(0, place.size).decode("utf-8", "replace"), parts)
+        root = portable_domain(_domain_text(bundle), parts)
         root.set("type", accelerator.domain_type)
         read = read_vm(root, self._site, {}, {})
         for key in ("cpus", "memory", "cpu_model", "machine", "firmware"):

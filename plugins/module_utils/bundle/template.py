@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..backends.libvirt import metadata
 from ..backends.libvirt.domain_parts import attribute, target
 from ..errors import InputError
 
@@ -65,14 +66,24 @@ class Parts:
     nvram: str = ""
 
 
-def portable_domain(xml: str, parts: Parts) -> ET.Element:
-    """The domain with these parts, and nothing of the host's; InputError where it is no domain, or another than the manifest's."""
+def _parsed(xml: str) -> ET.Element:
     try:
-        old = ET.fromstring(xml)
+        root = ET.fromstring(xml)
     except ET.ParseError as error:
         raise InputError(f"the file domain.xml is not XML ({error})", remedy=_AGAIN) from error
-    if old.tag != "domain":
+    if root.tag != "domain":
         raise InputError("the file domain.xml describes no domain", remedy=_AGAIN)
+    return root
+
+
+def seed_drive_of(xml: str) -> str:
+    """The drive of the disc with the VM's cloud-init data; empty where the federation made none."""
+    return metadata.seed_drive(_parsed(xml))
+
+
+def portable_domain(xml: str, parts: Parts) -> ET.Element:
+    """The domain with these parts, and nothing of the host's; InputError where it is no domain, or another than the manifest's."""
+    old = _parsed(xml)
     root = ET.Element("domain", type="kvm" if old.get("type") == "kvm" else "qemu")
     for element in old:
         # Of the others one kind names files of the host.
@@ -93,6 +104,9 @@ def portable_domain(xml: str, parts: Parts) -> ET.Element:
     missing = [*sorted(set(parts.disks) - there), *(mac for _network, mac in interfaces)]
     if missing:
         raise InputError(f"the file domain.xml lacks {', '.join(missing)}, which the manifest has", remedy=_AGAIN)
+    seed = {"device": metadata.seed_drive(old), "digest": metadata.seed_digest(old)}
+    if parts.media.get(seed["device"]):
+        metadata.write(root, "cloud_init", seed)
     ET.indent(root)
     return root
 

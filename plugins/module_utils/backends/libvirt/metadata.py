@@ -65,6 +65,11 @@ def read_owner(domain: ET.Element) -> Owner | None:
     return Owner(hypervisor, epoch)
 
 
+def seed_drive(domain: ET.Element) -> str:
+    """The drive of the disc with what the guest was given for its first boot; empty for none."""
+    return str((read(domain, "cloud_init") or {}).get("device") or "")
+
+
 def seed_digest(domain: ET.Element) -> str:
     """Of what the guest was given for its first boot; empty for nothing."""
     return str((read(domain, "cloud_init") or {}).get("digest") or "")

@@ -23,6 +23,7 @@ from .host_capabilities import has_tpm, memory_statistics
 from .migration_end import MigrationEnd
 from .registry import POOL as REGISTRY_POOL
 
+_NVRAM = "/var/lib/libvirt/qemu/nvram"
 _UNMOVABLE = {
     "hostdev": "a passed-through host device",
     "filesystem": "a shared host folder",
@@ -62,9 +63,15 @@ def source_facts(end: MigrationEnd, site: Site) -> SourceFacts:
         backup=backup,
         unmovable=(*_unmovable(root), *_not_yet_there(root, next_start)),
         media={**_media(next_start), **_media(root)},
-        nvram=root.findtext("os/nvram") or "",
+        nvram=_variables(root),
         tpm=root.find("devices/tpm/backend[@type='emulator']") is not None,
     )
+
+
+def _variables(root: ET.Element) -> str:
+    """Where the firmware's variables are: a definition that leaves the choice of firmware to libvirt names them only while it runs."""
+    chosen_anew = root.find("os[@firmware='efi']") is not None and root.find("os/loader[@stateless='yes']") is None
+    return root.findtext("os/nvram") or (f"{_NVRAM}/{root.findtext('name')}_VARS.fd" if chosen_anew else "")
 
 
 def _movable_disks(root: ET.Element) -> Iterable[ET.Element]:
