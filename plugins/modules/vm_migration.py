@@ -267,6 +267,9 @@ plan:
     reason:
       description: Why O(mode=auto) took it, and none of the better ones.
       type: str
+    override:
+      description: The O(override_reason), where the target breaks the VM's placement policy; else empty.
+      type: str
     media:
       description: Path at the target of each disc in a drive; empty where it is left behind.
       type: dict
@@ -293,6 +296,9 @@ migration:
       type: str
     phase:
       description: V(copying), V(synced), V(switching), V(completed), V(released) or V(aborted).
+      type: str
+    override:
+      description: Why the VM's placement policy is broken at the target, where it is.
       type: str
     epoch:
       description: The owner's epoch after the migration.
