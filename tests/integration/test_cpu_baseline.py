@@ -75,7 +75,7 @@ def test_a_vm_is_deployed_with_it_once_and_moves(lab, tmp_path):
     arguments = ["-e", json.dumps({"at": HERE, "spec": spec})]
     shown = lab.shown("playbooks/deploy.yml", *arguments)
     assert not faulty(shown), shown[-3000:]
-    assert "Look at the processors of all hypervisors" in shown
+    assert "Check that all processors are known that a baseline is computed over" in shown
     xml = lab.run(HERE, f"virsh dumpxml --inactive {NAME}")
     again = lab.shown("playbooks/deploy.yml", *arguments)
     assert not faulty(again), again[-3000:]

@@ -60,7 +60,7 @@ def test_a_vm_of_ours_is_whole(host):
     (status,) = read(host, name="t-info")
     assert (status["state"], status["managed"], status["persistent"]) == ("stopped", True, True)
     assert status["owner"] == {"hypervisor": HOST, "epoch": 1}
-    disk = {"name": "vda", "size": 2**20, "storage": "ssd", "format": "raw", "bus": "virtio", "image": None}
+    disk = {"name": "vda", "size": 2**20, "storage": "ssd", "format": "raw", "bus": "virtio", "image": None, "clone": "full"}
     assert status["vm"]["disks"] == [disk]
     assert status["vm"]["allowed_countries"] == ["ES"]
 
