@@ -21,9 +21,7 @@ class ActionModule(WatchedAction):
     _supports_async = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        args = dict(self._task.args)
-        result = self.carried_out(args, task_vars)
+        result = super().run(tmp, task_vars)
         wanted = result.get("push")
         if not wanted or result.get("failed"):
             return result
@@ -34,7 +32,7 @@ class ActionModule(WatchedAction):
             return {"failed": True, "changed": False, "msg": error.sentence(), "error": error.to_dict()}
         if self._task.check_mode:
             return result
-        return self._pushed(path, args, task_vars)
+        return self._pushed(path, dict(self._task.args), task_vars)
 
     def _pushed(self, path: Path, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         shell = self._connection._shell

@@ -17,10 +17,6 @@ DIED = "the export of VM {name} was cut off: its process died; nothing was publi
 class ActionModule(WatchedAction):
     module = "virt8ra.federation.vm_export"
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        return self.carried_out(dict(self._task.args), task_vars)
-
     def is_watched(self, args: Mapping[str, Any]) -> bool:
         return {"name", "path"} <= set(args)
 

@@ -17,10 +17,6 @@ STEP = 10
 class ActionModule(WatchedAction):
     module = "virt8ra.federation.vm_guest_wait"
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        return self.carried_out(dict(self._task.args), task_vars)
-
     def line(self, args: Mapping[str, Any], progress: Mapping[str, Any]) -> str:
         # A line for each thing that is waited for, and one now and then.
         seconds = whole(progress, "seconds") // STEP * STEP

@@ -17,10 +17,6 @@ DIED = "the import of {path} was cut off: its process died; run it again, it goe
 class ActionModule(WatchedAction):
     module = "virt8ra.federation.vm_import"
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        return self.carried_out(dict(self._task.args), task_vars)
-
     def is_watched(self, args: Mapping[str, Any]) -> bool:
         return "path" in args
 

@@ -24,9 +24,8 @@ class ActionModule(WatchedAction):
     module = "virt8ra.federation.vm_migration"
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        args = dict(self._task.args)
-        result = self.carried_out(args, task_vars)
+        result = super().run(tmp, task_vars)
+        args = self._task.args
         folder = args.get("report_dir")
         if folder and result.get("report") and not self._task.check_mode:
             try:

@@ -29,13 +29,8 @@ options:
     description: Seconds after which a measurement is stale; a day as it stands. One that is stamped more than five minutes ahead of now is stale as well.
     type: int
     default: 86400
-attributes:
-  check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: full
+extends_documentation_fragment:
+  - virt8ra.federation.attributes
 seealso:
   - module: virt8ra.federation.site_latency
 """

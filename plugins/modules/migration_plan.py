@@ -52,13 +52,8 @@ options:
     type: list
     elements: dict
     default: []
-attributes:
-  check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: full
+extends_documentation_fragment:
+  - virt8ra.federation.attributes
 seealso:
   - module: virt8ra.federation.migration_plan_info
   - module: virt8ra.federation.vm_migration

@@ -67,13 +67,8 @@ options:
     type: str
     choices: [all, missing]
     default: all
-attributes:
-  check_mode:
-    description: Reads only, so that check mode makes no difference.
-    support: full
-  diff_mode:
-    description: Changes nothing, so that there is no difference to show.
-    support: none
+extends_documentation_fragment:
+  - virt8ra.federation.attributes.read
 seealso:
   - module: virt8ra.federation.site_info
   - module: virt8ra.federation.latency_file

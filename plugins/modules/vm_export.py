@@ -62,16 +62,10 @@ options:
       - The action plugin of the same name sets it and shows what is written there.
     type: path
 extends_documentation_fragment:
+  - virt8ra.federation.attributes
   - virt8ra.federation.libvirt
   - virt8ra.federation.site
   - virt8ra.federation.site.hypervisor
-attributes:
-  check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: full
 seealso:
   - module: virt8ra.federation.vm_import
 """

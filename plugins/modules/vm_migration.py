@@ -185,16 +185,10 @@ options:
       - Without it, and in check mode, nothing is written.
     type: str
 extends_documentation_fragment:
+  - virt8ra.federation.attributes
   - virt8ra.federation.libvirt
   - virt8ra.federation.site
   - virt8ra.federation.site.hypervisor
-attributes:
-  check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: full
 seealso:
   - module: virt8ra.federation.vm
   - module: virt8ra.federation.vm_info

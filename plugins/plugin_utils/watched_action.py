@@ -36,6 +36,10 @@ class WatchedAction(ActionBase):
     _supports_check_mode = True
     _supports_async = True
 
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        return self.carried_out(dict(self._task.args), task_vars)
+
     def is_watched(self, args: Mapping[str, Any]) -> bool:
         """Whether there will be progress to show."""
         return True

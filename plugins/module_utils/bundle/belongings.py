@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..backends.facts import SourceFacts
+from ..backends.libvirt.files import tpm_folder
 from ..errors import InputError
 from .manifest import MEDIUM, NVRAM, TPM
 
 CLOUD_INIT, ALL, NONE = "cloud-init", "all", "none"
 MEDIA = (CLOUD_INIT, ALL, NONE)
 NVRAM_FILE = "nvram.fd"
-TPM_FOLDER = "/var/lib/libvirt/swtpm"
-NVRAM_FOLDER = "/var/lib/libvirt/qemu/nvram"
 TPM_VERSIONS = ("tpm1.2", "tpm2")
 _LABEL_AT, _LABEL = 32808, 32  # of an ISO 9660 file system
 _CLOUD_INIT_LABELS = ("CIDATA", "CONFIG-2")
@@ -44,7 +43,7 @@ def found(facts: SourceFacts, media: str) -> Iterator[Belonging]:
         yield Belonging(facts.nvram, NVRAM_FILE, NVRAM, "binary")
     if facts.tpm:
         for version in TPM_VERSIONS:
-            for state in sorted(Path(TPM_FOLDER, facts.vm.uuid, version).glob("*")):
+            for state in sorted(Path(tpm_folder(facts.vm.uuid), version).glob("*")):
                 # A lock is of the process that holds it.
                 if state.is_file() and not state.name.startswith("."):
                     yield Belonging(str(state), f"{version}/{state.name}", TPM, "binary")

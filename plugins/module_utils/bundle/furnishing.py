@@ -11,10 +11,11 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..backends.libvirt.files import nvram_path, tpm_folder
 from ..cloud_init.seed import seed_volume
 from ..errors import InputError
 from ..model import Vm
-from .belongings import NVRAM_FOLDER, TPM_FOLDER, TPM_VERSIONS
+from .belongings import TPM_VERSIONS
 from .manifest import MEDIUM, NVRAM, TPM, File
 from .reading import Bundle
 
@@ -60,8 +61,8 @@ def plan_furnishing(bundle: Bundle, vm: Vm, folder: str, seed_drive: str, *, res
         places[file.path] = media[file.device] = f"{folder}/{name}"
     nvram = ""
     for file in manifest.of(NVRAM):
-        places[file.path] = nvram = f"{NVRAM_FOLDER}/{vm.name}_VARS.fd"
-    tpm = f"{TPM_FOLDER}/{vm.uuid}" if manifest.of(TPM) else ""
+        places[file.path] = nvram = nvram_path(vm.name)
+    tpm = tpm_folder(vm.uuid) if manifest.of(TPM) else ""
     for file in manifest.of(TPM):
         if file.path.split("/")[0] not in TPM_VERSIONS or "/" not in file.path:
             raise InputError(f"the file {file.path} is no state of a TPM", remedy="export the VM again")

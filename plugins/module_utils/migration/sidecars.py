@@ -12,8 +12,6 @@ from ..backends.facts import SourceFacts
 from ..backends.libvirt import files
 from ..backends.libvirt.migration_end import MigrationEnd
 
-_TPM = "/var/lib/libvirt/swtpm"
-
 
 def carry_media(source: MigrationEnd, facts: SourceFacts, media: Mapping[str, str]) -> None:
     """Fetch the discs, each for those who may read it at the source; ``media`` maps drives to their paths here, empty for what is left behind."""
@@ -34,8 +32,9 @@ def carry_state(source: MigrationEnd, facts: SourceFacts) -> None:
     if facts.nvram:
         files.fetch(source.connection, facts.nvram, facts.nvram)
     if facts.tpm:
-        for version in files.folders_in(source.connection, f"{_TPM}/{source.uuid}"):
-            folder = f"{_TPM}/{source.uuid}/{version}"
+        state = files.tpm_folder(source.uuid)
+        for version in files.folders_in(source.connection, state):
+            folder = f"{state}/{version}"
             for name in files.names_in(source.connection, folder):
                 # A lock is of the process that holds it.
                 if not name.startswith("."):

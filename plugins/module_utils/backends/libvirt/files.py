@@ -23,6 +23,16 @@ _PIECE = 2**20
 _PATIENCE = 20.0
 
 
+def nvram_path(name: str) -> str:
+    """Where libvirt keeps the firmware's variables of a VM whose definition does not say otherwise."""
+    return f"/var/lib/libvirt/qemu/nvram/{name}_VARS.fd"
+
+
+def tpm_folder(uuid: str) -> str:
+    """Where libvirt keeps the state of a VM's emulated TPM, in a folder for each version."""
+    return f"/var/lib/libvirt/swtpm/{uuid}"
+
+
 def fetch(connection: Any, source: str, target: str, *, mode: int | None = 0o600) -> int:
     """Copy the file ``source`` of the other hypervisor to ``target`` here, whole or not at all; its bytes.
 

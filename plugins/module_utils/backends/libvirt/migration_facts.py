@@ -19,11 +19,11 @@ from .backend import LibvirtBackend
 from .backup import foreign_checkpoints, job_of_another
 from .connection import libvirt, one_line, told
 from .domain_xml import read_vm
+from .files import nvram_path
 from .host_capabilities import has_tpm, memory_statistics
 from .migration_end import MigrationEnd
 from .registry import POOL as REGISTRY_POOL
 
-_NVRAM = "/var/lib/libvirt/qemu/nvram"
 _UNMOVABLE = {
     "hostdev": "a passed-through host device",
     "filesystem": "a shared host folder",
@@ -71,7 +71,7 @@ def source_facts(end: MigrationEnd, site: Site) -> SourceFacts:
 def _variables(root: ET.Element) -> str:
     """Where the firmware's variables are: a definition that leaves the choice of firmware to libvirt names them only while it runs."""
     chosen_anew = root.find("os[@firmware='efi']") is not None and root.find("os/loader[@stateless='yes']") is None
-    return root.findtext("os/nvram") or (f"{_NVRAM}/{root.findtext('name')}_VARS.fd" if chosen_anew else "")
+    return root.findtext("os/nvram") or (nvram_path(root.findtext("name") or "") if chosen_anew else "")
 
 
 def _movable_disks(root: ET.Element) -> Iterable[ET.Element]:
