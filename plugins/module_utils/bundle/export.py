@@ -19,7 +19,7 @@ from ..backends.libvirt.domains import Domain
 from ..backends.libvirt.migration_end import MigrationEnd
 from ..backends.libvirt.migration_facts import find_uuid, source_facts
 from ..errors import InputError
-from ..migration.lock import MigrationLock
+from ..lock import RunLock
 from ..model import Site, Vm
 from . import belongings
 from .contents import Contents
@@ -54,7 +54,7 @@ class Export:
         self._site = site
         self._uri = uri
         self._report = report
-        self._state = f"{state_path}/exports"
+        self._state = Path(state_path) / "exports"
         self._end = MigrationEnd(connect, hypervisor)
 
     def run(self, *, check: bool) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Export:
             if not check:
                 # One at a time for each VM and for each path.
                 for key in (self._end.uuid, hashlib.sha256(self._request.path.encode()).hexdigest()[:32]):
-                    stack.enter_context(MigrationLock(self._state, key, self._report).held(0))
+                    stack.enter_context(RunLock(self._state / f"{key}.lock", "this VM", self._report).held(0))
                 # The job of an export that was killed: whoever lives holds the lock.
                 LocalBackup(self._end).end([])
             facts = source_facts(self._end, self._site)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable
 
 from ..backends.libvirt import domain_edit, domains, metadata, vm_checks, volumes
@@ -20,8 +21,8 @@ from ..backends.libvirt.host_capabilities import Accelerator, DomainCapabilities
 from ..backends.libvirt.new_disks import plan_disks
 from ..backends.libvirt.registry import Entry, Registry
 from ..errors import FederationError, InputError
+from ..lock import RunLock
 from ..migration.bulk import BulkStore
-from ..migration.lock import MigrationLock
 from ..model import Owner, Site, Vm
 from . import elsewhere
 from .fetching import fetch_bundle
@@ -104,7 +105,7 @@ class Import:
         return self._result(bundle, vm, changed=True, warnings=plan.warnings, copied=copied)
 
     def _lock(self, key: str) -> contextlib.AbstractContextManager[bool]:
-        return MigrationLock(self._state, key, self._report).held(0)
+        return RunLock(Path(self._state) / f"{key}.lock", "this VM", self._report).held(0)
 
     def _present(self, bundle: Bundle, vm: Vm) -> Domain | None:
         """The VM, where it was imported from this bundle already."""
