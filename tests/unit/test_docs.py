@@ -131,7 +131,7 @@ def whole_playbook(name):
     """With what it imports and includes beside it."""
     text = (ROOT / "playbooks" / name).read_text(encoding="utf-8")
     more = re.findall(r"(?:import_playbook|include_tasks): (\S+\.yml)", text)
-    return "\n".join([text, *(whole_playbook(other) for other in more)])
+    return "\n".join([text, *(whole_playbook(Path(name).parent / other) for other in more)])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
