@@ -67,6 +67,14 @@ class ExistsError(BackendError):
     """What was to be made is there already, and is somebody else's."""
 
 
+class ConflictError(BackendError):
+    """Somebody else changed or owns what was to be changed."""
+
+
+class ForbiddenError(BackendError):
+    """The back end knows who asks, and does not allow it."""
+
+
 class NotFoundError(FederationError):
     """A named thing does not exist at its back end."""
 
