@@ -10,10 +10,10 @@ module: placement
 short_description: Find a hypervisor for each of many VMs by their placement policies
 version_added: 0.1.0
 description:
-  - Chooses places for VMs that are to be made, all of them at once, by the hard rules of their policies (the option C(placement) of
+  - Chooses places for VMs that are to be made or to leave where they are, all of them at once, by the hard rules of their policies (the option C(placement) of
     M(virt8ra.federation.vm), and its C(allowed_countries)) and by what is free; among these by the weights of their wishes.
-  - A batch is placed as a whole or not at all. When it is not, the module fails, and says for every site which rule excluded it and by how
-    much, and what least change would make it fit.
+  - A batch is placed as a whole or not at all, unless O(partial) is set. When it is not, the module fails, and says for every site which
+    rule excluded it and by how much, and what least change would make it fit.
   - The answer is the same in whatever order sites, VMs and latencies are given.
   - It contacts no site and changes nothing; what it knows is given to it. It runs on the controller as a rule.
 author:
@@ -31,7 +31,7 @@ options:
   vms:
     description:
       - The portable specs of the VMs to place, with the options of M(virt8ra.federation.vm) as keys.
-      - A VM that is there already, by O(present), stays where its rules allow it.
+      - A VM that is there already, by O(present), stays where its rules allow it, unless O(leave) names it.
     type: list
     elements: dict
     required: true
@@ -55,6 +55,19 @@ options:
     description: Hypervisors that have been chosen for VMs already. Their rules are checked there, and one that is broken fails the module.
     type: dict
     default: {}
+  leave:
+    description: Names of VMs that must not stay at the hypervisors where O(present) has them.
+    type: list
+    elements: str
+    default: []
+  among:
+    description: The hypervisors that VMs may be placed at. Without it, all of them.
+    type: list
+    elements: str
+  partial:
+    description: Whether VMs may be left without a place, as RV(missing), when others have one. It cannot be had together with O(spare).
+    type: bool
+    default: false
   override_reason:
     description: Why rules may be broken at the hypervisors of O(at). They are returned in RV(overridden) then.
     type: str
@@ -118,6 +131,11 @@ exclusions:
         sentence: kvm3 has 1.0 GiB of memory left of 8.0 GiB, and VM web-1 needs 2.0 GiB
         excess: 1073741824
         unit: bytes
+missing:
+  description: The VMs without a place, each with sentences why. With O(partial) there may be some on success.
+  returned: success, and when there is no place
+  type: dict
+  sample: {}
 changes:
   description: For each VM without a place the least that would make it fit, and where.
   returned: success, and when there is no place
@@ -134,19 +152,23 @@ overridden:
 from datetime import date
 from typing import Any
 
-from ansible_collections.virt8ra.federation.plugins.module_utils.errors import NoPlaceError
+from ansible_collections.virt8ra.federation.plugins.module_utils.errors import InputError, NoPlaceError
 from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
 from ansible_collections.virt8ra.federation.plugins.module_utils.placement.placing import Placement, Question, place
 
 
 def work(module: FederationModule) -> dict[str, Any]:
     params = module.params
-    given = {key: params[key] for key in ("present", "latencies", "spare", "at")}
+    given = {key: params[key] for key in ("present", "latencies", "spare", "at", "leave", "among", "partial")}
+    if params["spare"] and params["partial"]:
+        remedy = "leave one of them out"
+        raise InputError("cannot be had together with spare", option="partial", value=True, remedy=remedy)
     reason = (params["override_reason"] or "").strip()
     question = Question.read(params["sites"], params["facts"], params["vms"], date.today(), override=bool(reason), **given)
     placement = place(question)
     result = told(placement, params["places"], params["exclusions"] == "all")
-    if placement.found:
+    result["missing"].update({name: [sentence] for name, sentence in question.unreadable.items()})
+    if placement.found or params["partial"]:
         return result
     error = NoPlaceError(placement.sentence(), remedy=placement.remedy())
     error.details = result
@@ -160,6 +182,7 @@ def told(placement: Placement, places: int, everything: bool) -> dict[str, Any]:
         "score": round(placement.score(), 4),
         "ranking": {name: [one.to_dict() for one in ranked] for name, ranked in placement.rankings(places).items()},
         "exclusions": {name: [one.to_dict() for one in excluded] for name, excluded in exclusions.items()},
+        "missing": {need.name: [one.sentence for one in exclusions[need.name]] for need in placement.missing},
         "changes": [change.to_dict() for change in placement.changes()],
         "overridden": {name: [breach.sentence for breach in breaches] for name, breaches in sorted(placement.broken.items())},
     }
@@ -176,6 +199,9 @@ def main() -> None:
             "latencies": {**many, "default": []},
             "spare": {"type": "bool", "default": False},
             "at": {"type": "dict", "default": {}},
+            "leave": {"type": "list", "elements": "str", "default": []},
+            "among": {"type": "list", "elements": "str"},
+            "partial": {"type": "bool", "default": False},
             "override_reason": {"type": "str"},
             "places": {"type": "int", "default": 5},
             "exclusions": {"type": "str", "choices": ["all", "missing"], "default": "all"},

@@ -143,11 +143,12 @@ class Judge:
         if mine != NOWHERE:
             world.take(need, counted=need.fixed)
         found = [
+            *_stays(need, at, place.hypervisor),
             *site_breaches(vm, place.site, self._today),
             *hardware_breaches(vm, place),
             *trip_breaches(vm, place, world.reaches),
         ]
-        if not place.fault:
+        if place.offered and not place.fault:
             if world.cpus[at] < vm.cpus:
                 found.append(cpus_breach(vm, place, world.cpus[at]))
             if world.memory[at] < vm.memory:
@@ -234,6 +235,12 @@ class Judge:
             return None
         breaches, place = min(options, key=lambda one: (len(one[0]), sum(breach.share for breach in one[0]), one[1].hypervisor))
         return Change(need.name, place.hypervisor, tuple(breach.change for breach in breaches))
+
+
+def _stays(need: Need, at: int, hypervisor: str) -> list[Breach]:
+    if not need.leaves or at != need.home:
+        return []
+    return [Breach("leave", f"VM {need.name} is to leave {hypervisor}", change=f"let VM {need.name} stay at {hypervisor}")]
 
 
 def _exclusion(site: str, rule: str, entries: Sequence[tuple[float, str, Breach]]) -> Exclusion:

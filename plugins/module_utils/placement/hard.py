@@ -84,6 +84,9 @@ def _missing(rule: str, sentence: str, names: Iterable[str], change: str) -> Bre
 def hardware_breaches(vm: Vm, place: Place) -> Iterator[Breach]:
     """What the hypervisor is and has, apart from what is free of it."""
     name, at = vm.name, place.hypervisor
+    if not place.offered:
+        yield Breach("offered", f"{at} is not among the hypervisors that VMs may go to", change=f"offer {at} as well")
+        return
     if place.fault:
         yield Breach("unreachable", f"{at} cannot be judged: {place.fault}", change=f"make {at} answer, and read its facts")
         return

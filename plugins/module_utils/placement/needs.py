@@ -8,7 +8,7 @@ VMs that are there already are compiled as well: their rules hold too, and with 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -27,7 +27,7 @@ Circle = tuple[int, str]
 class Need:
     """One VM. ``allowed``: numbers of the places that its rules and the hardware allow; ``cost``: of each place by itself.
 
-    ``home``: where it is now, or -1; ``fixed``: it stays there. ``spread`` is the weight of spread less that of pack.
+    ``home``: where it is now, or -1; ``fixed``: it stays there; ``leaves``: it does not. ``spread`` is the weight of spread less that of pack.
     ``partners``: VMs to which the round trip is limited, either way. ``pulls``: VMs to which it is wished short (key, VM, weight).
     """
 
@@ -37,6 +37,7 @@ class Need:
     cost: list[float] = field(default_factory=list)
     home: int = -1
     fixed: bool = False
+    leaves: bool = False
     running: bool = True
     storage: tuple[tuple[str, int], ...] = ()
     devices: tuple[Device, ...] = ()
@@ -68,14 +69,20 @@ class Compiler:
         self._lists: dict[Hashable, list[int]] = {}
         self._costs: dict[Hashable, list[float]] = {}
 
-    def compile(self, vms: Sequence[Vm], present: Sequence[Present]) -> list[Need]:
-        """:param present: also those of ``vms`` that are there already, which stay where they may"""
+    def compile(self, vms: Sequence[Vm], present: Sequence[Present], leave: Collection[str] = ()) -> list[Need]:
+        """
+        :param present: also those of ``vms`` that are there already, which stay where they may
+        :param leave: names of those that must not
+        """
         homes = {one.vm.name: one for one in present}
         needs = [self._need(vm, number) for number, vm in enumerate(sorted(vms, key=lambda vm: vm.name))]
         for need in needs:
             if need.name in homes:
                 need.home = self._number[homes[need.name].hypervisor]
                 need.running = homes[need.name].running
+                need.leaves = need.name in leave
+                if need.leaves:
+                    need.allowed = [at for at in need.allowed if at != need.home]
         wanted = {need.name for need in needs}
         for one in present:
             if one.vm.name not in wanted:

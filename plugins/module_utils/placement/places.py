@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import InputError
@@ -34,6 +34,7 @@ class Offered:
 class Place:
     """A hypervisor of a site. Memory in bytes; ``fault``: why nothing is known of it, with the rest empty then.
 
+    ``offered``: VMs may be placed there.
     ``cpus`` and ``memory`` are what may be promised, overcommit included; ``cpus_free`` and ``memory_free`` what is left of it.
     ``pools``: free bytes by pool; ``storage`` and ``networks``: active local ones by logical name.
     ``features``: None where it does not tell. ``counts_stopped``: VMs that are off are among what is not free.
@@ -42,6 +43,7 @@ class Place:
     hypervisor: str
     site: Site
     fault: str = ""
+    offered: bool = True
     cpus: float = 0.0
     cpus_free: float = 0.0
     memory: int = 0
@@ -118,6 +120,18 @@ def read_places(sites: tuple[Site, ...], facts: Mapping[str, Any], where: str = 
         else:
             places.append(Place.from_facts(name, site, facts[name], f"{where}.{name}"))
     return tuple(places)
+
+
+def offered(places: tuple[Place, ...], among: Sequence[str] | None, where: str = "among") -> tuple[Place, ...]:
+    """The same, with all others told not to be offered; InputError for a hypervisor that no site has."""
+    if among is None:
+        return places
+    names = sorted(place.hypervisor for place in places)
+    for name in among:
+        if name not in names:
+            remedy = f"use those of the sites: {', '.join(names) or 'none'}"
+            raise InputError("is not a hypervisor of any site", option=where, value=name, remedy=remedy)
+    return tuple(place if place.hypervisor in among else replace(place, offered=False) for place in places)
 
 
 @dataclass(frozen=True)

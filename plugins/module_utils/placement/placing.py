@@ -9,7 +9,7 @@ The answer is the same in whatever order sites, hypervisors, VMs and latencies s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -20,7 +20,7 @@ from .answer import Change, Exclusion, Judge, Ranked, sentence_of_failure
 from .hard import Breach
 from .needs import Compiler, Need
 from .occupancy import NOWHERE, Occupancy
-from .places import Place, Present, read_places, read_present
+from .places import Place, Present, offered, read_places, read_present
 from .reach import Reaches, check_trips
 from .search import Search
 from .spare import Loss, losses
@@ -34,7 +34,8 @@ class Question:
     """What is to be placed, and what is known. ``present`` are the VMs that are there, with their policies.
 
     ``spare``: all of them together must survive the loss of any one site. ``at``: hypervisors that were chosen for VMs already, whose
-    rules are only checked; ``override``: they are broken there with leave.
+    rules are only checked; ``override``: they are broken there with leave. ``leave``: VMs that must not stay where they are.
+    ``unreadable``: what is wrong with specs that cannot be read, by the VM's name, for a placement that may be partial.
     """
 
     sites: tuple[Site, ...]
@@ -46,6 +47,8 @@ class Question:
     spare: bool = False
     at: dict[str, str] = field(default_factory=dict)
     override: bool = False
+    leave: frozenset[str] = frozenset()
+    unreadable: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -60,12 +63,17 @@ class Question:
         spare: bool = False,
         at: Mapping[str, Any] | None = None,
         override: bool = False,
+        leave: Sequence[str] = (),
+        among: Sequence[str] | None = None,
+        partial: bool = False,
     ) -> Question:
         """
         :param sites: entries of the federation file
         :param facts: what ``site_info`` returned, by hypervisor; one without is not chosen
         :param vms: portable specs
         :param present: what ``vm_info`` returned, by hypervisor
+        :param among: the hypervisors that VMs may be placed at; None for all
+        :param partial: a VM whose spec cannot be read keeps none of the others from a place
         :param latencies: ``{source, target, min_ms, median_ms, samples, measured_at}`` of sites, hypervisors and points
         :raises InputError: names the option and the value that cannot be meant
         """
@@ -74,20 +82,46 @@ class Question:
         )
         unique([site.name for site in read_sites], "sites[].name")
         unique([hypervisor.name for site in read_sites for hypervisor in site.hypervisors], "sites[].hypervisors[].name")
-        places = read_places(read_sites, facts)
-        read_vms = [Vm.from_dict(vm, f"vms[{index}]") for index, vm in enumerate(vms)]
+        places = offered(read_places(read_sites, facts), among)
+        read_vms, unreadable = _read_vms(vms, partial)
         unique([vm.name for vm in read_vms], "vms[].name")
         there = read_present(places, present or {})
         question = cls(
-            read_sites, places, tuple(read_vms), there, Reaches(read_sites, latencies), today, spare, dict(at or {}), override
+            read_sites,
+            places,
+            tuple(read_vms),
+            there,
+            Reaches(read_sites, latencies),
+            today,
+            spare,
+            dict(at or {}),
+            override,
+            frozenset(leave),
+            unreadable,
         )
-        for index, vm in enumerate(read_vms):
-            question.check(vm, f"vms[{index}].placement")
         question.check_chosen()
-        return question
+        return question.checked(partial)
+
+    def checked(self, partial: bool) -> Question:
+        """The same without the VMs whose policies cannot be kept by anybody; InputError for the first of these unless ``partial``."""
+        unreadable = dict(self.unreadable)
+        for index, vm in enumerate(self.vms):
+            try:
+                self.check(vm, f"placement of VM {vm.name}" if partial else f"vms[{index}].placement")
+            except InputError as error:
+                if not partial:
+                    raise
+                unreadable[vm.name] = error.sentence()
+        if unreadable == self.unreadable:
+            return self
+        return replace(self, vms=tuple(vm for vm in self.vms if vm.name not in unreadable), unreadable=unreadable)
 
     def check_chosen(self) -> None:
         """Refuse a VM that is not to be placed, and a hypervisor that no site has."""
+        asked = {vm.name for vm in self.vms}.union(self.unreadable)
+        for name in self.leave - asked:
+            remedy = f"use one of: {', '.join(sorted(asked)[:20]) or 'none'}"
+            raise InputError("is not a VM to be placed", option="leave", value=name, remedy=remedy)
         known = {"VM to be placed": [vm.name for vm in self.vms], "hypervisor of any site": [one.hypervisor for one in self.places]}
         for name, hypervisor in self.at.items():
             for (what, names), value in zip(known.items(), (name, hypervisor)):
@@ -110,6 +144,19 @@ class Question:
                 )
         names = {one.name for one in self.vms} | {one.vm.name for one in self.present}
         check_trips(vm.rules.round_trips, [site.name for site in self.sites], names, f"{where}.round_trips")
+
+
+def _read_vms(specs: Sequence[Any], partial: bool) -> tuple[list[Vm], dict[str, str]]:
+    read: list[Vm] = []
+    unreadable: dict[str, str] = {}
+    for index, spec in enumerate(specs):
+        try:
+            read.append(Vm.from_dict(spec, f"vms[{index}]"))
+        except InputError as error:
+            if not partial or not isinstance(spec, Mapping) or not spec.get("name"):
+                raise
+            unreadable[str(spec["name"])] = error.sentence()
+    return read, unreadable
 
 
 @dataclass
@@ -198,7 +245,7 @@ class _Asked:
     def __init__(self, question: Question) -> None:
         self._question = question
         self._compiler = Compiler(question.places, question.reaches, question.today)
-        self._needs = self._compiler.compile(question.vms, question.present)
+        self._needs = self._compiler.compile(question.vms, question.present, question.leave)
         self._broken: dict[str, list[Breach]] = {}
 
     def answer(self, world: Occupancy, missing: Sequence[Need] = (), lost: Sequence[Loss] = ()) -> Placement:

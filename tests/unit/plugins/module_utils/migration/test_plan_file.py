@@ -13,7 +13,6 @@ import yaml
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import InputError
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration.moves import Move
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration.plan_file import Blocked, PlanFile
-from ansible_collections.virt8ra.federation.plugins.module_utils.migration.targets import Candidate, Leaving, assign
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration.waves import Limits, excess, schedule
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,44 +130,3 @@ def test_text_that_is_no_plan_is_refused_in_one_sentence(text, words):
     with pytest.raises(InputError, match=words) as refusal:
         PlanFile.from_text(text, SITES, NOW)
     assert "\n" not in str(refusal.value)
-
-
-def candidate(name, free=8 * GIB, **more):
-    return Candidate(name, SITES[name], SITES[name].upper(), free, ("ssd",), ("public",), **more)
-
-
-def test_the_largest_goes_to_where_the_most_memory_is_free():
-    leaving = [Leaving("small", "es-1", GIB), Leaving("large", "es-1", 4 * GIB), Leaving("other", "es-1", 4 * GIB)]
-    found, blocked = assign(leaving, [candidate("de-1", 8 * GIB), candidate("nl-1", 6 * GIB)])
-    assert found == {"large": "de-1", "other": "nl-1", "small": "de-1"} and not blocked
-
-
-def test_who_has_no_place_is_told_why_for_each_hypervisor():
-    leaving = [Leaving("web", "es-1", 9 * GIB, ("ssd", "tape"), ("public",), ("DE", "ES"))]
-    candidates = [candidate("nl-1"), candidate("de-1"), candidate("es-1")]
-    found, blocked = assign(leaving, candidates)
-    assert not found
-    assert blocked[0].reasons == (
-        "de-1: site de maps no storage tape",
-        "es-1: it is there already",
-        "nl-1: NL is not among its countries (DE, ES)",
-    )
-    _found, blocked = assign([Leaving("web", "es-1", 9 * GIB)], [candidate("de-1")])
-    assert blocked[0].reasons == ("de-1: 8.0 GiB of memory are free, 9.0 GiB are needed",)
-    assert assign([Leaving("web", "es-1")], [])[1][0].reasons == ("no hypervisor was offered",)
-
-
-@given(st.lists(st.integers(0, 6), max_size=12), st.randoms())
-def test_memory_is_never_given_twice_and_the_order_does_not_matter(sizes, random):
-    leaving = [Leaving(f"vm-{n}", "es-1", size * GIB) for n, size in enumerate(sizes)]
-    candidates = [candidate("de-1", 10 * GIB), candidate("nl-1", 7 * GIB)]
-    found, blocked = assign(leaving, candidates)
-    used = Counter()
-    for vm in leaving:
-        if vm.vm in found:
-            used[found[vm.vm]] += vm.memory
-    assert used["de-1"] <= 10 * GIB and used["nl-1"] <= 7 * GIB
-    assert set(found) | {entry.vm for entry in blocked} == {vm.vm for vm in leaving}
-    random.shuffle(leaving)
-    random.shuffle(candidates)
-    assert assign(leaving, candidates) == (found, blocked)

@@ -1,17 +1,15 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The policy at one place, as a migration asks for it, and targets that keep to policies."""
+"""The policy at one place, as a migration asks for it."""
 
 from __future__ import annotations
 
 import pytest
-from ansible_collections.virt8ra.federation.plugins.module_utils.errors import InputError
-from ansible_collections.virt8ra.federation.plugins.module_utils.migration.targets import Candidate, Leaving, Surroundings, assign
 from ansible_collections.virt8ra.federation.plugins.module_utils.model import Site, Vm
 from ansible_collections.virt8ra.federation.plugins.module_utils.placement.check import broken_rules
 from ansible_collections.virt8ra.federation.plugins.module_utils.placement.places import Present
-from small_world import TODAY, facts, site, status, vm
+from small_world import TODAY, facts, site, vm
 
 RIOJA = site("rioja", ["kvm1"], latitude=42.46, longitude=-2.45)
 BADEN = site("baden", ["kvm2"], "DE", "IONOS", latitude=49.01, longitude=8.40)
@@ -61,45 +59,3 @@ def test_an_override_is_leave_for_that_hypervisor_only():
 def test_a_limit_that_was_not_measured_excludes_only_what_the_distance_does():
     assert sentences({"round_trips": [{"site": "rioja", "max_ms": 12}]}) == []
     assert len(sentences({"round_trips": [{"site": "rioja", "max_ms": 11}]})) == 1
-
-
-def candidates():
-    return [Candidate("kvm1", "rioja", "ES", 8), Candidate("kvm2", "baden", "DE", 16)]
-
-
-def surroundings(present=()):
-    return Surroundings.read([RIOJA, BADEN], {}, dict(present), [], TODAY)
-
-
-def leaving(name, policy, source="kvm9"):
-    return Leaving.from_dict({"vm": name, "source": source, "memory": 1, "placement": policy})
-
-
-def test_targets_that_break_a_policy_are_not_chosen_and_are_said():
-    one = leaving("web", {"forbidden_providers": ["IONOS"]})
-    assert assign([one], candidates(), surroundings()) == ({"web": "kvm1"}, [])
-    _found, blocked = assign([one], candidates()[1:], surroundings())
-    assert blocked[0].reasons == ("kvm2: VM web may not run at IONOS, the provider of site baden",)
-
-
-def test_those_that_leave_together_keep_apart_from_each_other_and_from_who_stays():
-    two = [leaving("db-1", APART), leaving("db-2", APART)]
-    found, blocked = assign(two, candidates(), surroundings())
-    assert (sorted(found.values()), blocked) == (["kvm1", "kvm2"], [])
-    there = {"kvm2": [status(vm("db-3", placement=APART))]}
-    found, blocked = assign(two, candidates(), surroundings(there))
-    assert (list(found.values()), len(blocked)) == (["kvm1"], 1)
-
-
-def test_what_is_kept_together_leaves_together():
-    policy = {"keep_together": [{"group": "shop", "level": "site"}]}
-    present = {"kvm1": [status(vm(name, placement=policy)) for name in ("shop-1", "shop-2")]}
-    found, blocked = assign([leaving(name, policy, "kvm1") for name in ("shop-1", "shop-2")], candidates(), surroundings(present))
-    assert (found, blocked) == ({"shop-1": "kvm2", "shop-2": "kvm2"}, [])
-
-
-def test_a_policy_is_never_passed_over():
-    with pytest.raises(InputError, match="placement of VM web: cannot be judged without the sites"):
-        assign([leaving("web", {"forbidden_providers": ["IONOS"]})], candidates())
-    _found, blocked = assign([leaving("web", {"moons": 1})], candidates(), surroundings())
-    assert "cannot be read" in blocked[0].reasons[0]
