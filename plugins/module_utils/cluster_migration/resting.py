@@ -34,6 +34,7 @@ _SCALED_KINDS = tuple(resource.kind for resource in SCALED)
 _WEBHOOK_KINDS = tuple(resource.kind for resource in WEBHOOKS)
 # No node has it: a DaemonSet with it has no pods.
 NOWHERE = "federation.virt8ra.eu/nowhere"
+_RETENTION = "persistentVolumeClaimRetentionPolicy"
 MIRROR = "kubernetes.io/config.mirror"
 
 
@@ -85,7 +86,11 @@ def remembered(item: Object, namespaces: Collection[str]) -> Memory | None:
 def _spec_of(item: Object) -> Memory | None:
     kind, spec, status = item["kind"], item.get("spec") or {}, item.get("status") or {}
     if kind in _SCALED_KINDS:
-        return {"replicas": int(spec.get("replicas", 1)), "ready": int(status.get("readyReplicas") or 0)}
+        memory: Memory = {"replicas": int(spec.get("replicas", 1)), "ready": int(status.get("readyReplicas") or 0)}
+        # Such a StatefulSet would delete its claims, and their data, once it has no replicas.
+        if (spec.get(_RETENTION) or {}).get("whenScaled") == "Delete":
+            memory["whenScaled"] = "Delete"
+        return memory
     if kind == "DaemonSet":
         selector = ((spec.get("template") or {}).get("spec") or {}).get("nodeSelector")
         resting = selector is not None and NOWHERE in selector
@@ -119,7 +124,8 @@ def rests(item: Object, memory: Memory) -> bool:
     """Whether it is at rest by its spec."""
     kind, spec = item["kind"], item.get("spec") or {}
     if kind in _SCALED_KINDS:
-        return int(spec.get("replicas", 1)) == 0
+        kept = "whenScaled" not in memory or (spec.get(_RETENTION) or {}).get("whenScaled") != "Delete"
+        return int(spec.get("replicas", 1)) == 0 and kept
     if kind == "DaemonSet":
         return NOWHERE in (((spec.get("template") or {}).get("spec") or {}).get("nodeSelector") or {})
     if kind in ("CronJob", "Job"):
@@ -136,7 +142,8 @@ def rest_patch(item: Object, memory: Memory, migration_id: str) -> tuple[str, An
         return None
     kind = item["kind"]
     if kind in _SCALED_KINDS:
-        return "merge", {"spec": {"replicas": 0}}
+        kept = {_RETENTION: {"whenScaled": "Retain"}} if "whenScaled" in memory else {}
+        return "merge", {"spec": {"replicas": 0, **kept}}
     if kind == "DaemonSet":
         return "merge", {"spec": {"template": {"spec": {"nodeSelector": {NOWHERE: migration_id}}}}}
     if kind in _WEBHOOK_KINDS:
@@ -150,7 +157,8 @@ def wake_patch(item: Object, memory: Memory) -> tuple[str, Any] | None:
     if kind == "Pod" or not rests(item, memory):
         return None
     if kind in _SCALED_KINDS:
-        return None if memory["replicas"] == 0 else ("merge", {"spec": {"replicas": memory["replicas"]}})
+        policy = {_RETENTION: {"whenScaled": memory["whenScaled"]}} if "whenScaled" in memory else {}
+        return ("merge", {"spec": {"replicas": memory["replicas"], **policy}}) if memory["replicas"] or policy else None
     if kind == "DaemonSet":
         selector = None if memory["nodeSelector"] is None else {NOWHERE: None, **memory["nodeSelector"]}
         return "merge", {"spec": {"template": {"spec": {"nodeSelector": selector}}}}
@@ -179,6 +187,8 @@ def asleep(item: Object, migration_id: str) -> Object:
     spec = item.setdefault("spec", {})
     if kind in _SCALED_KINDS:
         spec["replicas"] = 0
+        if _RETENTION in spec:
+            spec[_RETENTION]["whenScaled"] = "Retain"
     elif kind == "DaemonSet":
         spec.setdefault("template", {}).setdefault("spec", {}).setdefault("nodeSelector", {})[NOWHERE] = migration_id
     else:
@@ -193,6 +203,8 @@ def awake(item: Object, memory: Memory) -> Object:
     spec = item.setdefault("spec", {})
     if kind in _SCALED_KINDS:
         spec["replicas"] = memory["replicas"]
+        if "whenScaled" in memory:
+            spec.setdefault(_RETENTION, {})["whenScaled"] = memory["whenScaled"]
     elif kind == "DaemonSet":
         inner = spec.setdefault("template", {}).setdefault("spec", {})
         inner.pop("nodeSelector", None)
