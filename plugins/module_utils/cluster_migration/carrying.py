@@ -29,7 +29,7 @@ from .store import MANAGER, MIGRATION
 
 DIGEST = "federation.virt8ra.eu/digest"
 CRDS = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
-_LATE_KINDS = {"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "APIService"}
+LAST = {"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "APIService"}
 _NAMED = 5
 _LOOK = 0.2
 _ESTABLISHED_SECONDS = 60.0
@@ -156,7 +156,7 @@ class Carrying:
         self._unowned.clear()
         stages: dict[int, list[Resource]] = {}
         for resource in resources:
-            if resource.kind in skip or (self._is_late(resource) and not late):
+            if resource.kind in skip or (self.is_late(resource) and not late):
                 continue
             stages.setdefault(self._stage_of(resource), []).append(resource)
         for _number, kinds in sorted(stages.items()):
@@ -173,10 +173,10 @@ class Carrying:
     def _stage_of(self, resource: Resource) -> int:
         return self.stage({"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": ""}})
 
-    def _is_late(self, resource: Resource) -> bool:
+    def is_late(self, resource: Resource) -> bool:
         if self._late_groups is None:
             self._late_groups = {(crd["spec"]["group"], crd["spec"]["names"]["kind"]) for crd in self.source.each(CRDS)}
-        return resource.kind in _LATE_KINDS or (resource.group, resource.kind) in self._late_groups
+        return resource.kind in LAST or (resource.group, resource.kind) in self._late_groups
 
     def _carry(self, item: Object) -> None:
         self.check()
@@ -253,8 +253,13 @@ class Carrying:
 
     def apply(self, body: Object) -> Object:
         self.check()
-        # Fields of an object that is ours may have been taken by others since; those of others were asked for before.
-        applied = self.target.apply(self._resource(body), body, manager=MANAGER, force=True)
+        before = self.there.get(key_of(body))
+        if before is not None and not before.ours:
+            # It stays somebody else's, and is not to be taken away with what is ours.
+            annotations = {key: value for key, value in body["metadata"]["annotations"].items() if key not in (MIGRATION, DIGEST)}
+            body = {**body, "metadata": {**body["metadata"], "annotations": annotations}}
+        # What is there is ours, or was asked for. What came since is somebody else's: its fields are not taken.
+        applied = self.target.apply(self._resource(body), body, manager=MANAGER, force=before is not None)
         with self._lock:
             self.there[key_of(body)] = self._there(applied)
             self._applied += 1
@@ -293,9 +298,22 @@ class Carrying:
     # Start
 
     def start(self, at_rest: Mapping[str, Memory], pods: Mapping[str, Object]) -> None:
-        """Wake at the target what ran at the source; MigrationFailed names what was rejected."""
+        """Wake at the target what ran at the source, but for webhooks; MigrationFailed names what was rejected."""
+        woken = [(key, memory) for key, memory in at_rest.items() if "failurePolicy" not in memory]
         self._faults.clear()
-        work_through_stream(list(at_rest.items()), lambda pair: self._start(*pair, pods), workers=self.workers)
+        work_through_stream(woken, lambda pair: self._start(*pair, pods), workers=self.workers)
+        self._raise_faults()
+
+    def carry_last(self, resources: Sequence[Resource], at_rest: Mapping[str, Memory]) -> None:
+        """What could refuse everything else, once that which answers it runs."""
+        self._faults.clear()
+        last = [resource for resource in resources if resource.kind in LAST]
+        for item in stream(self.source, last, ()):
+            memory = at_rest.get(key_of(item))
+            if memory is not None:
+                self._start(key_of(item), memory, {})
+            else:
+                self._carry(item)
         self._raise_faults()
 
     def _start(self, key: str, memory: Memory, pods: Mapping[str, Object]) -> None:

@@ -23,7 +23,7 @@ def listable(resources: Iterable[Resource], excluded: Collection[str] = ()) -> t
 
     :param excluded: kinds (``Ingress``), or names as kubectl says them (``ingresses.networking.k8s.io``)
     """
-    found = {}
+    found: dict[tuple[str, str], Resource] = {}
     for resource in resources:
         told = (resource.group, resource.kind) in _TOLD_ONLY or {resource.kind, resource.name} & set(excluded)
         if resource.preferred and not told and {"list", "create"} <= resource.verbs:

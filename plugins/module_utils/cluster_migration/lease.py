@@ -29,6 +29,10 @@ DURATION = 30
 Report = Callable[[str, dict[str, Any]], None]
 
 
+class LockLost(MigrationFailed):
+    """This run may not go on: another one has the migration now, or is about to. Nothing is taken back by this one."""
+
+
 class Lease:
     """The lock of one migration.
 
@@ -66,11 +70,11 @@ class Lease:
                 self._give_up()
 
     def check(self) -> None:
-        """Call it before everything that changes something. MigrationFailed when the lock is lost, or this run was asked to stop."""
+        """Call it before everything that changes something. LockLost when the lock is lost, or this run was asked to stop."""
         if self._stop.is_set():
-            raise MigrationFailed("this run was asked to stop by another one, which takes the migration back")
+            raise LockLost("this run was asked to stop by another one, which takes the migration back")
         if time.monotonic() > self._until:
-            raise MigrationFailed(
+            raise LockLost(
                 "the lock of this migration could not be renewed in time, so that another run may have taken over",
                 remedy="look after the source's API server, and run the migration again",
             )

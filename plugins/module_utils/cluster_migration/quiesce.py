@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Callable
 
 from ..backends.cluster import ClusterApi, Object, Resource
@@ -48,7 +48,7 @@ class Quiesce:
         """What is to be put to rest, and what it is now, by key."""
         found: dict[str, Memory] = {}
         for resource in resting.RESTED.values():
-            for item in self._each(resource):
+            for item in self.each(resource):
                 memory = None if _is_ours(item) else resting.remembered(item, self.namespaces)
                 if memory is not None:
                     found[key_of(item)] = memory
@@ -117,6 +117,13 @@ class Quiesce:
                 kept[key] = memory
         return kept
 
+    def verify(self, at_rest: Mapping[str, Memory]) -> None:
+        """MigrationFailed unless nothing runs, and nothing is about to."""
+        names = [*self.awake(at_rest), *self.running()]
+        if names:
+            remedy = "find out who starts it, and run the migration again"
+            raise MigrationFailed(f"at {self.api.name}, {_named(names)} runs although it was put to rest", remedy=remedy)
+
     # The fence
 
     def fence(self) -> None:
@@ -142,7 +149,7 @@ class Quiesce:
         """Make all of it what it was; gives what was not ready again after ``seconds``. Webhooks come last: they need their pods."""
         self.lift_fence()
         groups = self._groups(at_rest)
-        pods = self._kept_pods()
+        pods = self.kept_pods()
         for name in ("operators", "owned", "jobs", "schedules"):
             for key, memory in groups[name].items():
                 self._wake(key, memory)
@@ -152,7 +159,7 @@ class Quiesce:
         late = self._wait_ready(at_rest, seconds)
         for key, memory in groups["webhooks"].items():
             self._wake(key, memory)
-        self._forget_pods()
+        self.forget_pods()
         return late
 
     def _wait_ready(self, at_rest: Mapping[str, Memory], seconds: float) -> list[str]:
@@ -199,7 +206,7 @@ class Quiesce:
         _version, kind, namespace, name = parts_of(key)
         return self.api.get(resting.RESTED[kind], name, namespace)
 
-    def _each(self, resource: Resource) -> list[Object]:
+    def each(self, resource: Resource) -> list[Object]:
         if not resource.namespaced:
             return list(self.api.each(resource))
         return [item for namespace in self.namespaces for item in self.api.each(resource, namespace)]
@@ -209,7 +216,7 @@ class Quiesce:
     def _pods(self) -> list[Object]:
         return [
             item
-            for item in self._each(resting.PODS)
+            for item in self.each(resting.PODS)
             if not resting.is_over(item)
             and not _is_ours(item)
             and resting.MIRROR not in (item["metadata"].get("annotations") or {})
@@ -218,7 +225,7 @@ class Quiesce:
     def _pods_of(self, group: Mapping[str, Memory]) -> list[str]:
         """The pods that are controlled by one of these, over the ReplicaSets between a Deployment and its pods."""
         owners = {parts_of(key)[1:] for key in group}
-        for item in self._each(resting.REPLICA_SETS):
+        for item in self.each(resting.REPLICA_SETS):
             owner, namespace = resting.controller_of(item), item["metadata"]["namespace"]
             if (owner.get("kind"), namespace, owner.get("name")) in owners:
                 owners.add(("ReplicaSet", namespace, item["metadata"]["name"]))
@@ -280,7 +287,7 @@ class Quiesce:
         return f"virt8ra-migration-{self.id}-pods"
 
     def _keep_pods(self, at_rest: Mapping[str, Memory]) -> None:
-        kept = self._kept_pods()
+        kept = self.kept_pods()
         fresh = {}
         for key in at_rest:
             item = self._get(key) if parts_of(key)[1] == "Pod" and key not in kept else None
@@ -293,7 +300,7 @@ class Quiesce:
         body: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data}
         self.api.apply(SECRETS, body, manager=MANAGER, force=True)
 
-    def _kept_pods(self) -> dict[str, Object]:
+    def kept_pods(self) -> dict[str, Object]:
         """The bare pods that were taken away, by key, as they were."""
         there = self.api.get(SECRETS, self._secret, NAMESPACE)
         pods: dict[str, Object] = {}
@@ -301,9 +308,6 @@ class Quiesce:
             item = json.loads(base64.b64decode(value))
             pods[key_of(item)] = item
         return pods
-
-    def kept_pods(self) -> dict[str, Object]:
-        return self._kept_pods()
 
     def _make_pod(self, item: Object) -> None:
         metadata = {key: item["metadata"][key] for key in ("name", "namespace", "labels", "annotations") if key in item["metadata"]}
@@ -314,12 +318,59 @@ class Quiesce:
         except ExistsError:
             return
 
-    def _forget_pods(self) -> None:
+    def forget_pods(self) -> None:
+        """Nothing is taken back any more."""
         self.api.delete(SECRETS, self._secret, NAMESPACE)
 
-    def forget(self) -> None:
-        """Nothing is taken back any more."""
-        self._forget_pods()
+
+class TargetRest(Quiesce):
+    """What this migration made at the target put to rest again. What others have in these namespaces is let alone.
+
+    :param made: the namespaces that did not exist at the target: all that runs there is ours
+    """
+
+    def __init__(
+        self, api: ClusterApi, namespaces: Sequence[str], migration_id: str, report: Report, check: Check, made: Collection[str]
+    ) -> None:
+        super().__init__(api, namespaces, migration_id, report, check)
+        self.made = frozenset(made)
+
+    def each(self, resource: Resource) -> list[Object]:
+        found = super().each(resource)
+        if resource.kind in ("Pod", "ReplicaSet"):
+            return found
+        return [item for item in found if self._is_made(item)]
+
+    def _keep_pods(self, at_rest: Mapping[str, Memory]) -> None:
+        """They are kept at the source already."""
+
+    def _is_made(self, item: Object) -> bool:
+        return (item["metadata"].get("annotations") or {}).get(MIGRATION) == self.id or item["metadata"].get(
+            "namespace"
+        ) in self.made
+
+    def _pods(self) -> list[Object]:
+        owners = {
+            (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"])
+            for resource in (*resting.SCALED, resting.DAEMON_SETS, resting.JOBS)
+            for item in self.each(resource)
+            if self._is_made(item) or self._is_owned(item)
+        }
+        return [
+            item
+            for item in super()._pods()
+            if self._is_made(item)
+            or tuple(resting.controller_of(item).get(key) for key in ("kind", "name"))
+            in {(kind, name) for kind, namespace, name in owners if namespace == item["metadata"]["namespace"]}
+        ]
+
+    def _is_owned(self, item: Object) -> bool:
+        """Whether it is a ReplicaSet of a Deployment of ours."""
+        owner = resting.controller_of(item)
+        if owner.get("kind") != "Deployment":
+            return False
+        deployment = self.api.get(resting.DEPLOYMENTS, str(owner["name"]), item["metadata"]["namespace"])
+        return deployment is not None and self._is_made(deployment)
 
 
 def _packed(item: Object) -> str:
