@@ -322,8 +322,13 @@ class Carrying:
         try:
             item = pods.get(key) if kind == "Pod" else self.source.get(resting.RESTED[kind], name, namespace)
             body = None if item is None else self.body(item, memory)
-            if body is not None and key not in self.shared:
-                self.apply(body)
+            if body is None or key in self.shared:
+                return
+            applied = self.apply(body)
+            # What a run that took this back had set by a patch is not given up by applying.
+            patch = resting.wake_patch(applied, memory)
+            if patch is not None:
+                self.target.patch(resting.RESTED[kind], name, namespace, patch[1], kind=patch[0], manager=MANAGER)
         except (UnreachableError, MigrationFailed):
             raise
         except FederationError as error:
