@@ -150,11 +150,12 @@ def _meta(obj: Object) -> list[Object]:
     return found
 
 
-def _pod(spec: Object, path: str, restart: tuple[str, ...]) -> list[Object]:
+def _pod(spec: Object, path: str, restart: tuple[str, ...], more: frozenset[str] = frozenset()) -> list[Object]:
+    """``more``: names of volumes that come from elsewhere, as those of a StatefulSet's claims do."""
     found = []
     if not spec.get("containers"):
         found.append(required(f"{path}.containers"))
-    volumes = {volume.get("name") for volume in spec.get("volumes") or []}
+    volumes = {volume.get("name") for volume in spec.get("volumes") or []} | more
     seen = set()
     for part in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(part) or []):
@@ -187,7 +188,8 @@ def _workload(obj: Object) -> list[Object]:
         found.append(wrong("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"))
     if (spec.get("replicas") or 0) < 0:
         found.append(wrong("spec.replicas", spec["replicas"], "must be greater than or equal to 0"))
-    return found + _pod(template.get("spec") or {}, "spec.template.spec", ("Always",))
+    claims = frozenset(each["metadata"]["name"] for each in spec.get("volumeClaimTemplates") or [])
+    return found + _pod(template.get("spec") or {}, "spec.template.spec", ("Always",), claims)
 
 
 def _service(obj: Object) -> list[Object]:
