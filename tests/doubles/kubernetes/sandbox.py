@@ -173,7 +173,7 @@ def _write(path: Path, text: str) -> None:
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.write(handle, text.encode())
     os.close(handle)
-    os.rename(new, path)
+    Path(new).rename(path)
 
 
 def another_process(process: int, identity: Identity, folder: str) -> Callable[[], None]:

@@ -33,7 +33,9 @@ class Jobs(Controller):
         conditions = [each for each in status.get("conditions") or [] if each["type"] != "Suspended"]
         ended: Object = {}
         if succeeded >= wanted:
-            conditions += [condition("SuccessCriteriaMet", True, "CompletionsReached", "", now(), []), condition("Complete", True, "CompletionsReached", "", now(), [])]  # fmt: skip
+            conditions += [
+                condition(kind, True, "CompletionsReached", "", now(), []) for kind in ("SuccessCriteriaMet", "Complete")
+            ]
             ended = {"completionTime": now()}
         elif failed > spec["backoffLimit"]:
             conditions.append(

@@ -84,7 +84,7 @@ class StatefulSets(Controller):
             return
         partition = (spec["updateStrategy"].get("rollingUpdate") or {}).get("partition", 0)
         for number in range(len(wanted) - 1, partition - 1, -1):
-            pod = pods[wanted[number]] if wanted[number] in pods else None
+            pod = pods.get(wanted[number])
             if pod and pod["metadata"]["labels"].get("controller-revision-hash") != mark:
                 hub.delete(PODS, namespace, wanted[number])
                 return
