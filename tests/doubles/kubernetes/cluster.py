@@ -65,7 +65,7 @@ class Cluster:
         self.server = Server(self.handle)
         self.pods = Pods(self.folder, options.busybox, self.store, self.faults)
         self.context.pod_runs = self.pods.runs
-        self.controllers = Controllers(self.resources, self.registry, self.pods, options.controllers)
+        self.controllers = Controllers(self.resources, self.registry, self.pods, options.controllers, self.folder)
         self.rest.special.update({"pods/exec": self.pods.exec, "pods/log": self.pods.log, "pods/eviction": self.controllers.evict})
         self.rest.special.update(reviews.handlers(self.rest))
         self.store.listeners.append(self._heard)
@@ -86,11 +86,12 @@ class Cluster:
         advertised = options.advertise or ("127.0.0.1" if options.address in ("0.0.0.0", "::") else options.address)
         certificates.make(folder, options.name, [*options.sans, advertised])
         self._load()
+        self.controllers.prepare()
         port = options.port or int(self._kept("port", 0))
         await self.server.start(options.address, port, certificates.context(folder))
         port = self.server.address[1]
         self.url = f"https://{advertised}:{port}"
-        furnish(self.resources, self.registry, options.version, options.nodes, (folder / "ca.crt").read_text(), self.url)
+        furnish(self.resources, self.registry, options.version, options.nodes, self.url)
         token = self._kept("restricted", "") or self.access.issue(RESTRICTED)
         self.access.tokens[token] = (RESTRICTED, ("system:authenticated",))
         certificates.kubeconfig(folder, folder / "kubeconfig", options.name, self.url, "admin")
