@@ -49,6 +49,17 @@ $(VENV)/.test-ready: tests/requirements.txt $(VENV)/.ready
 	@$(BIN)/pip install --quiet --requirement tests/requirements.txt
 	@touch $@
 
+# Debian's, unless there is another one, whose package the same file would break.
+$(BUILD)/.kubectl: bindep.txt
+	@mkdir -p $(BUILD)
+	@if ! command -v kubectl > /dev/null; then \
+	    package=$$(sed -n 's/^\([a-z0-9.+-]\+\) *\[platform:dpkg kubectl\].*/\1/p' bindep.txt); \
+	    echo "==> installing the OS package $$package for kubectl"; \
+	    apt-get -qq update; \
+	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $$package > $(BUILD)/packages.log; \
+	fi
+	@touch $@
+
 # The link by which ansible.cfg finds this checkout as the collection virt8ra.federation.
 $(COLLECTION):
 	@mkdir -p $(dir $@)
@@ -110,5 +121,5 @@ test: lint sanity lab second-core
 faults: lab $(TEST_READY)
 	python -m tests.faults
 
-bench: lab $(TEST_READY)
+bench: lab $(TEST_READY) $(BUILD)/.kubectl
 	python -m tests.benchmarks
