@@ -314,6 +314,17 @@ def test_a_namespace_goes_with_all_that_is_in_it(core: client.CoreV1Api) -> None
     until(lambda: "t-going" not in [each.metadata.name for each in core.list_namespace().items])
 
 
+def test_token_secrets_are_filled_for_their_account_alone(core: client.CoreV1Api, namespace: str) -> None:
+    named = {"name": "token", "annotations": {"kubernetes.io/service-account.name": "default"}}
+    made: Object = {"type": "kubernetes.io/service-account-token", "metadata": named}
+    until(lambda: core.list_namespaced_service_account(namespace).items)
+    core.create_namespaced_secret(namespace, made)
+    assert until(lambda: core.read_namespaced_secret("token", namespace).data).keys() == {"token", "ca.crt", "namespace"}
+    lost = {**made, "metadata": {"name": "lost", "annotations": {"kubernetes.io/service-account.name": "nobody"}}}
+    core.create_namespaced_secret(namespace, lost)
+    until(lambda: [each.metadata.name for each in core.list_namespaced_secret(namespace).items] == ["token"])
+
+
 def test_workloads_come_to_life_and_scale(api: client.ApiClient, core: client.CoreV1Api, namespace: str) -> None:
     apps = client.AppsV1Api(api)
     apps.create_namespaced_deployment(namespace, deployment(replicas=2))

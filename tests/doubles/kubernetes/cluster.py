@@ -65,7 +65,7 @@ class Cluster:
         self.server = Server(self.handle)
         self.pods = Pods(self.folder, options.busybox, self.store, self.faults)
         self.context.pod_runs = self.pods.runs
-        self.controllers = Controllers(self.resources, self.registry, self.pods, options.controllers, self.folder)
+        self.controllers = Controllers(self.resources, self.registry, self.pods, options.controllers, self.folder, self.access)
         self.rest.special.update({"pods/exec": self.pods.exec, "pods/log": self.pods.log, "pods/eviction": self.controllers.evict})
         self.rest.special.update(reviews.handlers(self.rest))
         self.store.listeners.append(self._heard)
@@ -76,7 +76,10 @@ class Cluster:
         if storage == _CRDS:
             spec = event.new.obj["spec"]
             made = [] if event.gone else crds.kinds(event.new.obj)
-            self.registry.replace_custom(spec["group"], spec["names"]["plural"], made)
+            group, plural = spec["group"], spec["names"]["plural"]
+            for custom in tuple(self.store.objects((group, plural))) if event.gone else ():
+                self.store.remove((group, plural), custom["metadata"].get("namespace", ""), custom["metadata"]["name"])
+            self.registry.replace_custom(group, plural, made)
 
     async def start(self) -> None:
         """Everything is in place when ``ready`` is in the folder."""
