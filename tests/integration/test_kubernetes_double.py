@@ -475,9 +475,13 @@ def test_users_may_what_their_roles_let_them(cluster: Cluster, api: client.ApiCl
         assert refusal(core.list_namespace, 401)["reason"] == "Unauthorized"
 
 
-def test_what_it_knew_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_what_it_knew_is_there_after_a_restart_and_a_kill(tmp_path: Path) -> None:
     cluster = Cluster.start(tmp_path / "c", name="r", controllers=False)
     with cluster, config.new_client_from_config(str(cluster.kubeconfig)) as api:
         uid = client.CoreV1Api(api).create_namespace({"metadata": {"name": "t-kept"}}).metadata.uid
         cluster.restart()
         assert client.CoreV1Api(api).read_namespace("t-kept").metadata.uid == uid
+        client.CoreV1Api(api).create_namespaced_config_map("t-kept", {"metadata": {"name": "late"}})
+        cluster.kill()
+        cluster.restart()
+        assert client.CoreV1Api(api).read_namespaced_config_map("late", "t-kept")
