@@ -241,15 +241,23 @@ class Carrying:
         """Its owners with the UIDs that they have at the target; one that is not there yet is left for a second look."""
         owners = []
         for owner in item["metadata"].get("ownerReferences") or ():
-            there = None
+            api_version, there = self._preferred(str(owner["apiVersion"]), str(owner["kind"])), None
             for namespace in (item["metadata"].get("namespace", ""), ""):
-                there = there or self.there.get(f"{owner['apiVersion']}/{owner['kind']}/{namespace}/{owner['name']}")
+                there = there or self.there.get(f"{api_version}/{owner['kind']}/{namespace}/{owner['name']}")
             if there is None:
                 with self._lock:
                     self._unowned.append(key_of(item))
                 return []
             owners.append({**copy.deepcopy(owner), "uid": there.uid})
         return owners
+
+    def _preferred(self, api_version: str, kind: str) -> str:
+        """The version in which objects of that kind are read, whatever version an owner was written down with."""
+        group = api_version.rpartition("/")[0]
+        for resource in self.source.resources():
+            if resource.preferred and (resource.group, resource.kind) == (group, kind):
+                return resource.api_version
+        return api_version
 
     def apply(self, body: Object) -> Object:
         self.check()

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 
 from ..backends.cluster import ClusterApi, Object, Resource
 from ..crew import merged
+from ..errors import NotFoundError
 
 # Told by the server itself, again and again, and never anybody's own.
 _TOLD_ONLY = {("", "Event"), ("events.k8s.io", "Event"), ("", "Binding"), ("", "ComponentStatus")}
@@ -36,13 +38,19 @@ def stream(api: ClusterApi, resources: Sequence[Resource], namespaces: Collectio
     sources = []
     for resource in resources:
         if not resource.namespaced:
-            sources.append(partial(api.each, resource))
+            sources.append(partial(_each, api, resource, ""))
         elif len(namespaces) <= _ONE_BY_ONE:
-            sources += [partial(api.each, resource, namespace) for namespace in sorted(namespaces)]
+            sources += [partial(_each, api, resource, namespace) for namespace in sorted(namespaces)]
         else:
             sources.append(partial(_each_within, api, resource, frozenset(namespaces)))
     return merged(sources, workers=_READERS)
 
 
 def _each_within(api: ClusterApi, resource: Resource, namespaces: Collection[str]) -> Iterator[Object]:
-    return (item for item in api.each(resource) if item["metadata"].get("namespace") in namespaces)
+    return (item for item in _each(api, resource, "") if item["metadata"].get("namespace") in namespaces)
+
+
+def _each(api: ClusterApi, resource: Resource, namespace: str) -> Iterator[Object]:
+    """A kind whose definition went meanwhile has no objects."""
+    with contextlib.suppress(NotFoundError):
+        yield from api.each(resource, namespace)

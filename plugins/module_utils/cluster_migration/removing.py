@@ -130,7 +130,7 @@ class Removal:
 
     def others(self, namespace: str) -> list[str]:
         """What in a namespace is neither the server's own nor goes with something else."""
-        kinds = [resource for resource in listable(self.api.resources()) if resource.namespaced and resource.kind not in _FOLLOWS]
+        kinds = [resource for resource in listable(self.api.resources(fresh=True)) if resource.namespaced and resource.kind not in _FOLLOWS]
         return sorted(shown(key_of(item)) for item in stream(self.api, kinds, [namespace]) if not _goes_along(item))
 
 
@@ -138,10 +138,10 @@ def _goes_along(item: Object) -> bool:
     metadata = item["metadata"]
     if is_servers_own(item) or resting.controller_of(item) or metadata.get("deletionTimestamp"):
         return True
+    # A token goes with its account.
     token = item["kind"] == "Secret" and item.get("type") == "kubernetes.io/service-account-token"
-    default_token = token and (metadata.get("annotations") or {}).get("kubernetes.io/service-account.name") == "default"
     fence = item["kind"] == "ResourceQuota" and metadata["name"] == FENCE and MIGRATION in (metadata.get("labels") or {})
-    return default_token or fence
+    return token or fence
 
 
 def _is_kubernetes(finalizer: str) -> bool:

@@ -200,7 +200,7 @@ def awake(item: Object, memory: Memory) -> Object:
     """The object as it was before it was put to rest."""
     kind = item["kind"]
     item = copy.deepcopy(item)
-    spec = item.setdefault("spec", {})
+    spec = item.get("spec", {})
     if kind in _SCALED_KINDS:
         spec["replicas"] = memory["replicas"]
         if "whenScaled" in memory:

@@ -33,7 +33,10 @@ class Pods:
         self._store, self._faults = store, faults
         self.live: set[str] = set()
         self._processes: dict[Key, asyncio.subprocess.Process] = {}
-        self._full: dict[str, Path] = {}
+        # Volumes that were full when it was killed still are.
+        aside = folder / "aside"
+        full = aside.iterdir() if aside.is_dir() else ()
+        self._full = {each.name: each for each in full if os.path.ismount(folder / "volumes" / each.name)}
 
     def runs(self, pod: Object) -> bool:
         return pod["metadata"]["uid"] in self.live

@@ -10,6 +10,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from ..access import Access
 from ..discovery import Registry
 from ..http import Request, Response
 from ..pods import Pods
@@ -20,7 +21,7 @@ from .garbage import Garbage
 from .hub import NAMESPACES, PODS, SERVICES, Controller, Hub, Object, is_active
 from .jobs import CronJobs, Jobs
 from .kubelet import Kubelet
-from .namespaces import Namespaces
+from .namespaces import Namespaces, Tokens
 from .replicas import DaemonSets, Deployments, ReplicaSets
 from .services import Ingresses, Services
 from .stateful import StatefulSets
@@ -31,17 +32,18 @@ from .watchers import BUDGETS, Autoscalers, Budgets, Quotas
 class Controllers:
     """``active``: without it only namespaces and garbage are looked after, and no pod ever runs."""
 
-    def __init__(self, resources: Resources, registry: Registry, pods: Pods, active: bool, folder: Path) -> None:
+    def __init__(self, resources: Resources, registry: Registry, pods: Pods, active: bool, folder: Path, access: Access) -> None:
         self._resources, self._pods = resources, pods
         self._hub = Hub(resources, registry, pods)
         self._kubelet = Kubelet(self._hub)
-        self._active, self._folder = active, folder
+        self._active, self._folder, self._access = active, folder, access
         self._task: asyncio.Task[None] | None = None
 
     def prepare(self) -> None:
         """Before the first object: from now on changes are heard."""
         hub = self._hub
-        first: list[Controller] = [Namespaces(hub, (self._folder / "ca.crt").read_text()), Garbage(hub)]
+        authority = (self._folder / "ca.crt").read_text()
+        first: list[Controller] = [Namespaces(hub, authority), Tokens(hub, authority, self._access), Garbage(hub)]
         if self._active:
             kinds = (
                 ReplicaSets,

@@ -56,6 +56,9 @@ class Kubelet(Controller):
         for pod in self.hub.store.objects(PODS):
             if pod["status"].get("phase") == "Running":
                 self.hub.pods.live.add(pod["metadata"]["uid"])
+                if any(containers.is_busybox(each["image"]) for each in containers.all_of(pod)):
+                    self._busy.add(pod["metadata"]["uid"])
+                    self._task(self._begin(pod))
             self.hub.add(self, pod["metadata"]["namespace"], pod["metadata"]["name"])
 
     def sync(self, namespace: str, name: str) -> float | None:

@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import base64
+
+from ..access import Access
 from ..resources import now
 from ..store import Event
 from .hub import NAMESPACES, Controller, Hub, Object, Storage, condition
 
-AUTHORITY, ACCOUNTS, MAPS = "kube-root-ca.crt", ("", "serviceaccounts"), ("", "configmaps")
+AUTHORITY, ACCOUNTS, MAPS, SECRETS = "kube-root-ca.crt", ("", "serviceaccounts"), ("", "configmaps"), ("", "secrets")
+_TOKEN = "kubernetes.io/service-account-token"
 
 
 class Namespaces(Controller):
@@ -81,3 +85,42 @@ class Namespaces(Controller):
             ),
         ]
         self.hub.status(NAMESPACES, home, conditions=told)
+
+
+class Tokens(Controller):
+    """Fills the Secrets that are to hold a ServiceAccount's token; without the account they go."""
+
+    storages = (SECRETS, ACCOUNTS)
+
+    def __init__(self, hub: Hub, authority: str, access: Access) -> None:
+        super().__init__(hub)
+        self._authority, self._access = authority, access
+
+    def keys(self, storage: Storage, event: Event) -> list[tuple[str, str]]:
+        metadata = event.new.obj["metadata"]
+        if storage == SECRETS:
+            return [(metadata["namespace"], metadata["name"])] if event.new.obj.get("type") == _TOKEN else []
+        found = (each for each in self.hub.store.objects(SECRETS, metadata["namespace"]) if each.get("type") == _TOKEN)
+        return [(metadata["namespace"], each["metadata"]["name"]) for each in found]
+
+    def sync(self, namespace: str, name: str) -> float | None:
+        secret = self.hub.get(SECRETS, namespace, name)
+        if secret is None or secret["metadata"].get("deletionTimestamp"):
+            return None
+        metadata = secret["metadata"]
+        annotations = metadata.get("annotations") or {}
+        account = annotations.get("kubernetes.io/service-account.name", "")
+        found = self.hub.get(ACCOUNTS, namespace, account)
+        uid = annotations.get("kubernetes.io/service-account.uid", "")
+        if found is None or uid not in ("", found["metadata"]["uid"]):
+            self.hub.delete(SECRETS, namespace, name)
+            return None
+        if "token" in (secret.get("data") or {}):
+            return None
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+        token = self._access.issue(f"system:serviceaccount:{namespace}:{account}", groups)
+        values = {"token": token, "ca.crt": self._authority, "namespace": namespace}
+        data = {**(secret.get("data") or {}), **{key: base64.b64encode(text.encode()).decode() for key, text in values.items()}}
+        annotations = {**annotations, "kubernetes.io/service-account.uid": found["metadata"]["uid"]}
+        self.hub.replace(SECRETS, {**secret, "data": data, "metadata": {**metadata, "annotations": annotations}})
+        return None
