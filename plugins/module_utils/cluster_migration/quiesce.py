@@ -1,0 +1,396 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The source's copy put to rest, held there, and woken again just as it was.
+
+Autoscalers need no hand: a HorizontalPodAutoscaler leaves alone what has no replicas. Whatever else would start something
+again is held off by a quota of no pods in every one of the namespaces, from before the target starts.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Callable
+
+from ..backends.cluster import ClusterApi, Object, Resource
+from ..errors import ConflictError, ExistsError, MigrationFailed, NotFoundError
+from . import resting
+from .resting import Memory, key_of, parts_of, shown
+from .store import MANAGER, MIGRATION, NAMESPACE, SECRETS
+
+QUOTAS = Resource("", "v1", "ResourceQuota", "resourcequotas", namespaced=True)
+FENCE = "virt8ra-moved"
+_LOOK = 0.3
+_NAMED = 5
+_TRIES = 5
+Report = Callable[[str, dict[str, Any]], None]
+Check = Callable[[], None]
+Remember = Callable[[Mapping[str, Memory]], Mapping[str, Memory]]
+
+
+class Quiesce:
+    """What runs in the chosen namespaces of the source.
+
+    :param check: called before every change; raises when this run may not go on
+    """
+
+    def __init__(self, api: ClusterApi, namespaces: Sequence[str], migration_id: str, report: Report, check: Check) -> None:
+        self.api = api
+        self.namespaces = tuple(namespaces)
+        self.id = migration_id
+        self.report = report
+        self.check = check
+
+    def find(self) -> dict[str, Memory]:
+        """What is to be put to rest, and what it is now, by key."""
+        found: dict[str, Memory] = {}
+        for resource in resting.RESTED.values():
+            for item in self.each(resource):
+                memory = None if _is_ours(item) else resting.remembered(item, self.namespaces)
+                if memory is not None:
+                    found[key_of(item)] = memory
+        return found
+
+    def rest(self, remember: Remember, *, jobs: str, seconds: float) -> None:
+        """Put all of it to rest and wait until none of it runs; MigrationFailed after ``seconds``, with what still does.
+
+        :param remember: called with what was found before any of it is touched; gives all that is known, the first memory of each
+        :param jobs: ``wait`` until those that run are finished, or ``suspend`` them
+        """
+        deadline = time.monotonic() + seconds
+        groups = self._groups(remember(self.find()))
+        self._rest(groups["webhooks"])
+        self._rest(groups["schedules"])
+        # A schedule may have begun a job just before it was suspended.
+        groups = self._groups(remember(self.find()))
+        if jobs == "wait":
+            self._wait_for(lambda: self._unfinished(groups["jobs"]), deadline, "set jobs: suspend, or a longer quiesce_timeout")
+        else:
+            self._rest(groups["jobs"])
+        # Operators first: what they own would be scaled up again by them.
+        self._rest(groups["operators"])
+        self._wait_for(lambda: self._pods_of(groups["operators"]), deadline, "look at these pods, or set a longer quiesce_timeout")
+        at_rest = remember(self.find())
+        groups = self._groups(at_rest)
+        self._rest({**groups["operators"], **groups["owned"]})
+        self._keep_pods(at_rest)
+        for key in groups["pods"]:
+            self._delete_pod(key)
+        self._wait_until_nothing_runs(at_rest, deadline)
+
+    def _groups(self, at_rest: Mapping[str, Memory]) -> dict[str, dict[str, Memory]]:
+        groups: dict[str, dict[str, Memory]] = {
+            name: {} for name in ("webhooks", "schedules", "jobs", "operators", "owned", "pods")
+        }
+        for key, memory in at_rest.items():
+            kind = parts_of(key)[1]
+            group = {"CronJob": "schedules", "Job": "jobs", "Pod": "pods"}.get(kind)
+            if group is None:
+                group = "webhooks" if "failurePolicy" in memory else ("owned" if memory["owner"] else "operators")
+            groups[group][key] = memory
+        return groups
+
+    def running(self) -> list[str]:
+        """The pods of these namespaces that run, whoever made them, but for those that carry data for us."""
+        return [f"Pod {item['metadata']['namespace']}/{item['metadata']['name']}" for item in self._pods()]
+
+    def awake(self, at_rest: Mapping[str, Memory]) -> list[str]:
+        """What of ``at_rest`` is not at rest by its spec, though it is there."""
+        found = []
+        for key, memory in at_rest.items():
+            item = self._get(key)
+            if item is not None and item["kind"] != "Pod" and not resting.rests(item, memory):
+                if item["kind"] == "Job" and resting.is_finished(item):
+                    continue
+                found.append(shown(key))
+        return found
+
+    def unfinished_jobs(self, at_rest: Mapping[str, Memory]) -> dict[str, Memory]:
+        """``at_rest`` without the jobs that came to their end meanwhile, which are not to run once more."""
+        kept = {}
+        for key, memory in at_rest.items():
+            item = self._get(key) if parts_of(key)[1] == "Job" else {}
+            if item is not None and not (item and resting.is_finished(item)):
+                kept[key] = memory
+        return kept
+
+    def verify(self, at_rest: Mapping[str, Memory]) -> None:
+        """MigrationFailed unless nothing runs, and nothing is about to."""
+        names = [*self.awake(at_rest), *self.running()]
+        if names:
+            remedy = "find out who starts it, and run the migration again"
+            raise MigrationFailed(f"at {self.api.name}, {_named(names)} runs although it was put to rest", remedy=remedy)
+
+    # The fence
+
+    def fence(self) -> None:
+        """From now on the API server refuses every new pod in these namespaces."""
+        for namespace in self.namespaces:
+            self.check()
+            metadata = {"name": FENCE, "namespace": namespace, "labels": {MIGRATION: self.id}}
+            body: Object = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": {"pods": "0"}}}
+            try:
+                self.api.create(QUOTAS, body)
+            except ExistsError:
+                self.api.apply(QUOTAS, body, manager=MANAGER, force=True)
+
+    def lift_fence(self) -> None:
+        for namespace in self.namespaces:
+            there = self.api.get(QUOTAS, FENCE, namespace)
+            if there is not None and (there["metadata"].get("labels") or {}).get(MIGRATION) == self.id:
+                self.api.delete(QUOTAS, FENCE, namespace)
+
+    # Back again
+
+    def restore(self, at_rest: Mapping[str, Memory], *, seconds: float) -> list[str]:
+        """Make all of it what it was; gives what was not ready again after ``seconds``. Webhooks come last: they need their pods."""
+        self.lift_fence()
+        groups = self._groups(at_rest)
+        pods = self.kept_pods()
+        for name in ("operators", "owned", "jobs", "schedules"):
+            for key, memory in groups[name].items():
+                self._wake(key, memory)
+        for key in groups["pods"]:
+            if key in pods:
+                self._make_pod(pods[key])
+        late = self._wait_ready(at_rest, seconds)
+        for key, memory in groups["webhooks"].items():
+            self._wake(key, memory)
+        self.forget_pods()
+        return late
+
+    def _wait_ready(self, at_rest: Mapping[str, Memory], seconds: float) -> list[str]:
+        deadline = time.monotonic() + seconds
+        while True:
+            late = [shown(key) for key, memory in at_rest.items() if not self._is_ready(key, memory)]
+            if not late or time.monotonic() > deadline:
+                return late
+            self.report("restoring", {"waiting_for": _named(late)})
+            time.sleep(_LOOK)
+
+    def _is_ready(self, key: str, memory: Memory) -> bool:
+        item = self._get(key)
+        return item is None or (item["kind"] == "Pod" and not memory.get("ready")) or resting.is_ready(item, memory)
+
+    def _wake(self, key: str, memory: Memory) -> None:
+        self._patched(key, memory, resting.wake_patch)
+
+    # One object
+
+    def _rest(self, group: Mapping[str, Memory]) -> None:
+        for key, memory in group.items():
+            self.check()
+            self._patched(key, memory, lambda item, memory: resting.rest_patch(item, memory, self.id))
+
+    def _patched(self, key: str, memory: Memory, patch_of: Callable[[Object, Memory], Any]) -> None:
+        """What is gone meanwhile needs no patch; what changed is looked at again."""
+        for attempt in range(_TRIES):
+            item = self._get(key)
+            patch = None if item is None else patch_of(item, memory)
+            if item is None or patch is None:
+                return
+            _version, kind, namespace, name = parts_of(key)
+            try:
+                self.api.patch(resting.RESTED[kind], name, namespace, patch[1], kind=patch[0], manager=MANAGER)
+                return
+            except NotFoundError:
+                return
+            except ConflictError:
+                if attempt == _TRIES - 1:
+                    raise
+
+    def _get(self, key: str) -> Object | None:
+        _version, kind, namespace, name = parts_of(key)
+        return self.api.get(resting.RESTED[kind], name, namespace)
+
+    def each(self, resource: Resource) -> list[Object]:
+        if not resource.namespaced:
+            return list(self.api.each(resource))
+        return [item for namespace in self.namespaces for item in self.api.each(resource, namespace)]
+
+    # Pods
+
+    def _pods(self) -> list[Object]:
+        return [
+            item
+            for item in self.each(resting.PODS)
+            if not resting.is_over(item)
+            and not _is_ours(item)
+            and resting.MIRROR not in (item["metadata"].get("annotations") or {})
+        ]
+
+    def _pods_of(self, group: Mapping[str, Memory]) -> list[str]:
+        """The pods that are controlled by one of these, over the ReplicaSets between a Deployment and its pods."""
+        owners = {parts_of(key)[1:] for key in group}
+        for item in self.each(resting.REPLICA_SETS):
+            owner, namespace = resting.controller_of(item), item["metadata"]["namespace"]
+            if (owner.get("kind"), namespace, owner.get("name")) in owners:
+                owners.add(("ReplicaSet", namespace, item["metadata"]["name"]))
+        found = []
+        for item in self._pods():
+            owner, namespace = resting.controller_of(item), item["metadata"]["namespace"]
+            if (owner.get("kind"), namespace, owner.get("name")) in owners:
+                found.append(f"Pod {namespace}/{item['metadata']['name']}")
+        return found
+
+    def _unfinished(self, jobs: Mapping[str, Memory]) -> list[str]:
+        found = []
+        for key, memory in jobs.items():
+            item = None if memory["suspend"] else self._get(key)
+            if item is not None and not resting.is_finished(item):
+                found.append(shown(key))
+        return found
+
+    def _wait_for(self, left: Callable[[], list[str]], deadline: float, remedy: str) -> None:
+        while True:
+            self.check()
+            names = left()
+            if not names:
+                return
+            if time.monotonic() > deadline:
+                raise MigrationFailed(f"at {self.api.name}, {_named(names)} did not come to rest in time", remedy=remedy)
+            self.report("stopping", {"waiting_for": _named(names)})
+            time.sleep(_LOOK)
+
+    def _wait_until_nothing_runs(self, at_rest: Mapping[str, Memory], deadline: float) -> None:
+        fights: dict[str, int] = {}
+
+        def left() -> list[str]:
+            for item in self._pods():
+                owner = str(resting.controller_of(item).get("kind", ""))
+                # What an operator of its own kind made goes with it no more, now that the operator rests.
+                if owner and owner not in resting.RESTED and not item["metadata"].get("deletionTimestamp"):
+                    self._delete_pod(key_of(item))
+            for name in self.awake(at_rest):
+                fights[name] = fights.get(name, 0) + 1
+                if fights[name] > _TRIES:
+                    remedy = "put what controls it to rest, or take it along by naming its namespace too"
+                    raise MigrationFailed(f"{name} at {self.api.name} is scaled up again and again by somebody else", remedy=remedy)
+            if fights:
+                self._rest({key: memory for key, memory in at_rest.items() if parts_of(key)[1] not in ("Job", "Pod")})
+            return self.running()
+
+        self._wait_for(left, deadline, "look at these pods, or set a longer quiesce_timeout")
+
+    def _delete_pod(self, key: str) -> None:
+        self.check()
+        _version, _kind, namespace, name = parts_of(key)
+        self.api.delete(resting.PODS, name, namespace)
+
+    # Pods that nothing would make again are kept, in a Secret: they may hold secrets.
+
+    @property
+    def _secret(self) -> str:
+        return f"virt8ra-migration-{self.id}-pods"
+
+    def _keep_pods(self, at_rest: Mapping[str, Memory]) -> None:
+        kept = self.kept_pods()
+        fresh = {}
+        for key in at_rest:
+            item = self._get(key) if parts_of(key)[1] == "Pod" and key not in kept else None
+            if item is not None:
+                fresh[key] = item
+        if not fresh:
+            return
+        data = {f"pod-{index}": _packed(item) for index, item in enumerate([*kept.values(), *fresh.values()])}
+        metadata = {"name": self._secret, "namespace": NAMESPACE, "labels": {MIGRATION: self.id}}
+        body: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data}
+        self.api.apply(SECRETS, body, manager=MANAGER, force=True)
+
+    def kept_pods(self) -> dict[str, Object]:
+        """The bare pods that were taken away, by key, as they were."""
+        there = self.api.get(SECRETS, self._secret, NAMESPACE)
+        pods: dict[str, Object] = {}
+        for value in ((there or {}).get("data") or {}).values():
+            item = json.loads(base64.b64decode(value))
+            pods[key_of(item)] = item
+        return pods
+
+    def _make_pod(self, item: Object) -> None:
+        metadata = {key: item["metadata"][key] for key in ("name", "namespace", "labels", "annotations") if key in item["metadata"]}
+        spec = {key: value for key, value in item["spec"].items() if key != "nodeName"}
+        _drop_token_mounts(spec)
+        try:
+            self.api.create(resting.PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        except ExistsError:
+            return
+
+    def forget_pods(self) -> None:
+        """Nothing is taken back any more."""
+        self.api.delete(SECRETS, self._secret, NAMESPACE)
+
+
+class TargetRest(Quiesce):
+    """What this migration made at the target put to rest again. What others have in these namespaces is let alone.
+
+    :param made: the namespaces that did not exist at the target: all that runs there is ours
+    """
+
+    def __init__(
+        self, api: ClusterApi, namespaces: Sequence[str], migration_id: str, report: Report, check: Check, made: Collection[str]
+    ) -> None:
+        super().__init__(api, namespaces, migration_id, report, check)
+        self.made = frozenset(made)
+
+    def each(self, resource: Resource) -> list[Object]:
+        found = super().each(resource)
+        if resource.kind in ("Pod", "ReplicaSet"):
+            return found
+        return [item for item in found if self._is_made(item)]
+
+    def _keep_pods(self, at_rest: Mapping[str, Memory]) -> None:
+        """They are kept at the source already."""
+
+    def _is_made(self, item: Object) -> bool:
+        return (item["metadata"].get("annotations") or {}).get(MIGRATION) == self.id or item["metadata"].get(
+            "namespace"
+        ) in self.made
+
+    def _pods(self) -> list[Object]:
+        owners = {
+            (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"])
+            for resource in (*resting.SCALED, resting.DAEMON_SETS, resting.JOBS)
+            for item in self.each(resource)
+            if self._is_made(item) or self._is_owned(item)
+        }
+        return [
+            item
+            for item in super()._pods()
+            if self._is_made(item)
+            or tuple(resting.controller_of(item).get(key) for key in ("kind", "name"))
+            in {(kind, name) for kind, namespace, name in owners if namespace == item["metadata"]["namespace"]}
+        ]
+
+    def _is_owned(self, item: Object) -> bool:
+        """Whether it is a ReplicaSet of a Deployment of ours."""
+        owner = resting.controller_of(item)
+        if owner.get("kind") != "Deployment":
+            return False
+        deployment = self.api.get(resting.DEPLOYMENTS, str(owner["name"]), item["metadata"]["namespace"])
+        return deployment is not None and self._is_made(deployment)
+
+
+def _packed(item: Object) -> str:
+    return base64.b64encode(json.dumps(item, sort_keys=True).encode()).decode("ascii")
+
+
+def _drop_token_mounts(spec: Object) -> None:
+    """The volume of the service account's token, which the server adds to every pod by itself."""
+    added = {volume["name"] for volume in spec.get("volumes") or () if str(volume.get("name", "")).startswith("kube-api-access-")}
+    if not added:
+        return
+    spec["volumes"] = [volume for volume in spec["volumes"] if volume["name"] not in added]
+    for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
+        container["volumeMounts"] = [mount for mount in container.get("volumeMounts") or () if mount["name"] not in added]
+
+
+def _is_ours(item: Object) -> bool:
+    return MIGRATION in (item["metadata"].get("labels") or {})
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
