@@ -130,7 +130,11 @@ class Removal:
 
     def others(self, namespace: str) -> list[str]:
         """What in a namespace is neither the server's own nor goes with something else."""
-        kinds = [resource for resource in listable(self.api.resources(fresh=True)) if resource.namespaced and resource.kind not in _FOLLOWS]
+        kinds = [
+            resource
+            for resource in listable(self.api.resources(fresh=True))
+            if resource.namespaced and resource.kind not in _FOLLOWS
+        ]
         return sorted(shown(key_of(item)) for item in stream(self.api, kinds, [namespace]) if not _goes_along(item))
 
 
