@@ -30,9 +30,10 @@ options:
     elements: dict
     required: true
   volumes:
-    description: Names of the local volumes at the source, by the node that holds them.
-    type: dict
-    default: {}
+    description: The source's volumes, as the API server has them (C(kind) PersistentVolume). Those that are bound to a node matter.
+    type: list
+    elements: dict
+    default: []
   version:
     description: Version of k3s that is going to be installed at the target.
     type: str
@@ -82,14 +83,19 @@ pairs:
 
 from typing import Any
 
-from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.datastore import STATES, Host, next_steps
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.datastore import (
+    STATES,
+    Host,
+    local_volumes,
+    next_steps,
+)
 from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
 
 
 def work(module: FederationModule) -> dict[str, Any]:
     params = module.params
     hosts = [Host.from_dict(host, f"hosts[{number}]") for number, host in enumerate(params["hosts"])]
-    found = next_steps(params["state"], hosts, volumes=params["volumes"], version=params["version"])
+    found = next_steps(params["state"], hosts, volumes=local_volumes(params["volumes"]), version=params["version"])
     return {
         "steps": list(found.steps),
         "blockers": list(found.blockers),
@@ -103,7 +109,7 @@ def main() -> None:
         {
             "state": {"type": "str", "choices": list(STATES), "default": "completed"},
             "hosts": {"type": "list", "elements": "dict", "required": True},
-            "volumes": {"type": "dict", "default": {}},
+            "volumes": {"type": "list", "elements": "dict", "default": []},
             "version": {"type": "str", "default": ""},
         },
         work,

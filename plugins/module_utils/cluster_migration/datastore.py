@@ -10,7 +10,7 @@ how far it came: a mark is a file on the host that holds the name of the migrati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,7 +122,7 @@ def next_steps(state: str, hosts: Sequence[Host], *, volumes: Mapping[str, Seque
             raise MigrationFailed(
                 "it is not completed, so that nothing can be released", remedy="bring it to state=completed first"
             )
-        left = [host for host in hosts if host.end == SOURCE and host.version and host.node not in _shared(hosts)]
+        left = [host for host in hosts if host.end == SOURCE and host.version]
         return Steps((RELEASE,) if left else (), pairs=pairs)
     steps = _forward(servers, hosts, mark)
     if state == "synced":
@@ -131,6 +131,19 @@ def next_steps(state: str, hosts: Sequence[Host], *, volumes: Mapping[str, Seque
     blockers = [] if not steps else [*_foreign(hosts), *([] if begun else _blockers(servers, hosts, version))]
     blockers += _lost_volumes(hosts, volumes) if steps else []
     return Steps(steps, tuple(blockers), tuple(_warnings(hosts, servers)), pairs)
+
+
+def local_volumes(volumes: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Names of the PersistentVolumes that are bound to a node by its name, by node."""
+    found: dict[str, list[str]] = {}
+    for volume in volumes:
+        required = ((volume.get("spec") or {}).get("nodeAffinity") or {}).get("required") or {}
+        for term in required.get("nodeSelectorTerms") or ():
+            for rule in (*(term.get("matchExpressions") or ()), *(term.get("matchFields") or ())):
+                if rule["key"] in ("kubernetes.io/hostname", "metadata.name") and rule["operator"] == "In":
+                    for node in rule.get("values") or ():
+                        found.setdefault(node, []).append(volume["metadata"]["name"])
+    return found
 
 
 def _check_servers(hosts: Sequence[Host], servers: Mapping[str, Sequence[Host]]) -> None:
@@ -144,6 +157,10 @@ def _check_servers(hosts: Sequence[Host], servers: Mapping[str, Sequence[Host]])
             option="target_cluster",
             remedy=f"declare {count - 1} or {count + 1} of them",
         )
+    both = sorted({host.name for host in hosts if host.end == SOURCE} & {host.name for host in hosts if host.end == TARGET})
+    if both:
+        remedy = "leave it out of the target; once that is completed, declare it there, and the role has it join"
+        raise InputError("is a host of the source too", option="target_cluster", value=both[0], remedy=remedy)
     names = [host.node for host in hosts if host.end == TARGET]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -229,16 +246,9 @@ def _blockers(servers: Mapping[str, Sequence[Host]], hosts: Sequence[Host], vers
     return found
 
 
-def _shared(hosts: Sequence[Host]) -> set[str]:
-    """Nodes whose host is the same machine at both ends: an agent that only joins the new servers."""
-    at = {end: {host.name for host in hosts if host.end == end} for end in ENDS}
-    return {host.node for host in hosts if host.name in at[SOURCE] & at[TARGET]}
-
-
 def _pairs(hosts: Sequence[Host]) -> dict[str, str]:
     target = {host.node: host.name for host in hosts if host.end == TARGET}
-    both = {host.name: target[host.node] for host in hosts if host.end == SOURCE and host.node in target}
-    return {source: name for source, name in both.items() if source != name}
+    return {host.name: target[host.node] for host in hosts if host.end == SOURCE and host.node in target}
 
 
 def _lost_volumes(hosts: Sequence[Host], volumes: Mapping[str, Sequence[str]]) -> list[str]:

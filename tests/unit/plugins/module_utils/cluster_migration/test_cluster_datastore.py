@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration import datastore
@@ -147,7 +149,7 @@ def test_two_control_planes_are_told_and_not_touched():
             steps(both, state)
 
 
-def test_release_needs_a_completed_one_and_spares_agents_that_joined():
+def test_release_needs_a_completed_one():
     with pytest.raises(MigrationFailed, match="not completed"):
         steps(WHOLE, "released")
     fenced = [replace(host, mark="fenced", active=False, enabled=False) for host in OLD]
@@ -155,8 +157,6 @@ def test_release_needs_a_completed_one_and_spares_agents_that_joined():
     assert steps([*fenced, *done], "released").steps == ("release",)
     gone = [replace(host, version="") for host in fenced]
     assert steps([*gone, *done], "released").steps == ()
-    same = [replace(AGENT, name="agent"), replace(NEW_AGENT, name="agent", version=VERSION)]
-    assert steps([*gone, *done, *same], "released").steps == ()
 
 
 @pytest.mark.parametrize(
@@ -191,6 +191,34 @@ def test_local_volumes_need_a_namesake():
     assert found.warnings == ("a1 will not be nodes of the cluster any more: no host of the target has the name",)
 
 
+def test_local_volumes_are_found_by_their_nodes():
+    def volume(name, *rules):
+        terms = [{"matchExpressions": list(rules)}]
+        return {"metadata": {"name": name}, "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}}
+
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["a1"]}
+    zone = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["z"]}
+    anywhere = {"metadata": {"name": "nfs"}, "spec": {}}
+    volumes = [volume("one", here), volume("two", zone, here), volume("three", zone), anywhere]
+    assert datastore.local_volumes(volumes) == {"a1": ["one", "two"]}
+
+
+def test_the_playbook_takes_the_steps_in_their_order():
+    """Its plays are in the order in which the module gives the steps, and there is one for each of them."""
+    root = Path(__file__).resolve().parents[5]
+    text = (root / "playbooks" / "migrate_cluster_datastore.yml").read_text(encoding="utf-8")
+    plays = [
+        name for name in re.findall(r"groups\.datastore_(\w+) \| default\(\[\]\) }}", text) if name not in ("source", "target")
+    ]
+    forward = steps(WHOLE).steps
+    fenced = [replace(OLD[0], mark="fenced", active=False, enabled=False), *OLD[1:]]
+    again = steps([*fenced, *NEW]).steps
+    back = steps([*fenced, replace(NEW[0], mark="restoring"), *NEW[1:]], "aborted").steps
+    for wanted in (forward, again, back):
+        assert [name for name in plays if name in wanted] == list(wanted)
+    assert set(plays) == {*forward, *again, *back, "release"}
+
+
 @pytest.mark.parametrize(
     ("hosts", "told"),
     [
@@ -198,6 +226,7 @@ def test_local_volumes_need_a_namesake():
         (OLD, "target_cluster: has no servers"),
         ([*OLD, *NEW[:2]], "has 2 servers, an even number"),
         ([*OLD, NEW[0], replace(NEW_AGENT, node="s1")], "is the name of two nodes"),
+        ([*OLD, AGENT, NEW[0], replace(AGENT, end="target")], "'old-agent': is a host of the source too"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(hosts, told):
