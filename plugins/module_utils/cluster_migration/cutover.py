@@ -63,6 +63,7 @@ class Cutover:
     """From an application at the source to the same application at the target.
 
     :param check: called before every change; raises LockLost when this run may not go on
+    :param check_now: the same, called between two steps, where it may take a request
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Cutover:
         facts: dict[str, str],
         report: Callable[[str, dict[str, Any]], None],
         check: Callable[[], None],
+        check_now: Callable[[], None],
     ) -> None:
         self.ends = ends
         self.course = course
@@ -80,6 +82,7 @@ class Cutover:
         self.facts = facts
         self.report = report
         self.check = check
+        self.check_now = check_now
 
     @property
     def state(self) -> str:
@@ -101,8 +104,10 @@ class Cutover:
         self.course.warn(*self._hooks("after_cutover"))
 
     def _hooks(self, when: str) -> list[str]:
-        self.check()
-        return run_hooks(self.policy.hooks, when, self.facts)
+        self.check_now()
+        told = run_hooks(self.policy.hooks, when, self.facts)
+        self.check_now()
+        return told
 
     # Forward
 

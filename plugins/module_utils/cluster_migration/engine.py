@@ -16,6 +16,7 @@ from typing import Any, Callable, Protocol
 from ..backends.cluster import ClusterApi, Object, Resource
 from ..errors import FederationError, InputError, MigrationBlocked, MigrationFailed
 from . import journal as journals
+from . import rights
 from .carrying import Carrying
 from .collecting import listable, stream
 from .course import Course
@@ -61,8 +62,8 @@ class Preparation(Protocol):
     mapping: Mapping[str, Any]
     objects: Mapping[str, int]
 
-    def plan(self, conflicts: Sequence[str]) -> Plan:
-        """After the source was read."""
+    def plan(self, blockers: Sequence[str]) -> Plan:
+        """After the source was read; with what the engine itself found to stand in the way: conflicts, and rights that lack."""
 
     def read(self, items: Any) -> None:
         """Every object of the source, once."""
@@ -169,7 +170,10 @@ class Engine:
         preparation.read(stream(self.source, resources, preparation.namespaces))
         carrying = self._new_carrying(journal.id if journal else "", preparation, lambda: None)
         carrying.look(resources, preparation.namespaces)
-        return preparation.plan([] if self.policy.force else self._conflicts(carrying, preparation, resources)), preparation
+        conflicts = [] if self.policy.force else self._conflicts(carrying, preparation, resources)
+        carried = [resource for resource in resources if preparation.objects.get(resource.kind)]
+        lacking = rights.missing(self.source, self.target, carried, preparation.namespaces, workers=self.policy.connections)
+        return preparation.plan([*conflicts, *lacking]), preparation
 
     def _resources(self, preparation: Preparation) -> tuple[Resource, ...]:
         return listable(self.source.resources(), preparation.excluded())
@@ -236,20 +240,16 @@ class Engine:
         journal = self.store.read()
         if journal is None or journal.phase == journals.ABORTED:
             return Outcome(False, journal)
-        if journal.phase in journals.CAME_OVER:
-            raise MigrationFailed(
-                f"migration {self.name} to {journal.target} is completed already",
-                option="state",
-                value="aborted",
-                remedy="release it and migrate back",
-            )
+        self._must_not_be_over(journal)
         if check:
             return Outcome(True, journal)
         self.lease.ask_to_stop()
         with self.lease.held():
             read = self.store.read()
-            if read is None or read.phase not in journals.UNDER_WAY:
+            if read is None or read.phase == journals.ABORTED:
                 return Outcome(False, read)
+            # The run at work may have come to its end before it saw that it was asked to stop.
+            self._must_not_be_over(read)
             course = self._course = Course(self.store, read, self.report)
             self._hooks("before_abort", read)
             preparation = self.parts.prepare(list(read.namespaces))
@@ -260,6 +260,15 @@ class Engine:
             self.store.forget_target()
             aborted = course.journal
         return Outcome(True, aborted)
+
+    def _must_not_be_over(self, journal: Journal) -> None:
+        if journal.phase in journals.CAME_OVER:
+            raise MigrationFailed(
+                f"migration {self.name} to {journal.target} is completed already",
+                option="state",
+                value="aborted",
+                remedy="release it and migrate back",
+            )
 
     def _remove_from_target(self, course: Course, preparation: Preparation) -> None:
         course.begin("aborted")
@@ -368,6 +377,7 @@ class Engine:
             source_uid=self.uids[0],
             target_uid=self.uids[1],
             phase=journals.COPYING,
+            reason=self.policy.reason,
             started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             namespaces=namespaces,
             made=made,
@@ -420,11 +430,13 @@ class Engine:
             self._resources(preparation),
             lambda: Removal(self.target, preparation.stage, self.report, self.lease.check, _GONE_SECONDS),
         )
-        return Cutover(ends, course, self.policy, self._facts(journal), self.report, self.lease.check)
+        return Cutover(ends, course, self.policy, self._facts(journal), self.report, self.lease.check, self.lease.check_now)
 
     def _hooks(self, when: str, journal: Journal) -> list[str]:
-        self.lease.check()
-        return run_hooks(self.policy.hooks, when, self._facts(journal))
+        self.lease.check_now()
+        told = run_hooks(self.policy.hooks, when, self._facts(journal))
+        self.lease.check_now()
+        return told
 
     @staticmethod
     def _facts(journal: Journal) -> dict[str, str]:

@@ -14,9 +14,17 @@ from .hooks import Hook, hooks_of
 from .probes import Probe, probes_of
 
 
+# The methods that move a whole cluster, and the playbooks that do it.
+PLAYBOOKS = {"datastore": "migrate_cluster_datastore", "nodes": "migrate_cluster_nodes"}
+_AUTO = "both clusters are known by their API servers alone, which is all that workloads needs; datastore and nodes have playbooks"
+
+
 @dataclass(frozen=True)
 class Policy:
-    """``quiesce_timeout`` and ``ready_timeout`` in seconds; ``jobs`` is ``wait`` or ``suspend``; ``force``: over what others own."""
+    """``reason``: why method auto took the one it took.
+
+    ``quiesce_timeout`` and ``ready_timeout`` in seconds; ``jobs`` is ``wait`` or ``suspend``; ``force``: over what others own.
+    """
 
     connections: int = 16
     quiesce_timeout: int = 300
@@ -25,12 +33,21 @@ class Policy:
     force: bool = False
     verify_digests: bool = True
     mover_image: str = "busybox:1.37"
+    reason: str = ""
     hooks: tuple[Hook, ...] = ()
     probes: tuple[Probe, ...] = ()
 
     @classmethod
     def from_options(cls, params: Mapping[str, Any]) -> Policy:
-        """InputError for a number that cannot be meant."""
+        """InputError for a number that cannot be meant, and for a method that is not this module's."""
+        playbook = PLAYBOOKS.get(params["method"])
+        if playbook is not None:
+            raise InputError(
+                "is not done by this module",
+                option="method",
+                value=params["method"],
+                remedy=f"run the playbook virt8ra.federation.{playbook}, or take method workloads",
+            )
         for option, least, most in (("connections", 1, 64), ("quiesce_timeout", 1, 86400), ("ready_timeout", 1, 86400)):
             if not least <= int(params[option]) <= most:
                 raise InputError(
@@ -44,6 +61,7 @@ class Policy:
             force=params["conflicts"] == "force",
             verify_digests=params["verify_digests"],
             mover_image=params["mover_image"],
+            reason=_AUTO if params["method"] == "auto" else "",
             hooks=hooks_of(params["hooks"]),
             probes=probes_of(params["life_probes"]),
         )

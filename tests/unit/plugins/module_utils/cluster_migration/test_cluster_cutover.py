@@ -130,7 +130,7 @@ class Scene:
             RESOURCES,
             lambda: Removal(self.de, lambda _item: 0, report, check, 2),
         )
-        return Cutover(ends, Course(store, journal, report), policy, {}, report, check)
+        return Cutover(ends, Course(store, journal, report), policy, {}, report, check, check)
 
     def runs_at_the_target(self) -> None:
         assert self.application(self.es) == []
