@@ -13,7 +13,7 @@ from typing import Any
 
 from . import crds, defaults
 from .kinds import Kind
-from .statuses import ApiError, conflict, forbidden, invalid, wrong
+from .statuses import forbidden, invalid, wrong
 from .store import Store, copied
 
 Object = dict[str, Any]
@@ -176,33 +176,42 @@ def created(context: Context, kind: Kind, obj: Object) -> Object:
     defaults.fill(kind.kind, obj)
     if not obj["metadata"].get("name"):
         return obj
-    if kind.kind == "Namespace":
-        obj.update({"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}})
-    elif kind.kind == "Service":
-        _addresses(context, obj, None)
-        obj["status"] = {"loadBalancer": {}}
-    elif kind.kind == "Pod":
-        _pod(context, obj)
-    elif kind.kind == "PersistentVolumeClaim":
-        if obj["spec"].get("storageClassName") is None:
-            name = _default_of(context, ("storage.k8s.io", "storageclasses"), _DEFAULT_CLASS)
-            obj["spec"].update({"storageClassName": name} if name else {})
-        _protect(obj, "kubernetes.io/pvc-protection")
-        obj["status"] = {"phase": "Pending"}
-    elif kind.kind == "PersistentVolume":
-        _protect(obj, "kubernetes.io/pv-protection")
-        obj["status"] = {"phase": "Available" if not obj["spec"].get("claimRef") else "Pending"}
-    elif kind.kind == "Ingress" and not obj["spec"].get("ingressClassName"):
+    if kind.kind in _HOOKS:
+        _HOOKS[kind.kind](context, obj)
+    return obj
+
+
+def _claim(context: Context, obj: Object) -> None:
+    if obj["spec"].get("storageClassName") is None:
+        name = _default_of(context, ("storage.k8s.io", "storageclasses"), _DEFAULT_CLASS)
+        obj["spec"].update({"storageClassName": name} if name else {})
+    _protect(obj, "kubernetes.io/pvc-protection")
+    obj["status"] = {"phase": "Pending"}
+
+
+def _volume(_context: Context, obj: Object) -> None:
+    _protect(obj, "kubernetes.io/pv-protection")
+    obj["status"] = {"phase": "Pending" if obj["spec"].get("claimRef") else "Available"}
+
+
+def _ingress(context: Context, obj: Object) -> None:
+    if not obj["spec"].get("ingressClassName"):
         name = _default_of(context, ("networking.k8s.io", "ingressclasses"), _INGRESS_CLASS)
         obj["spec"].update({"ingressClassName": name} if name else {})
-        obj["status"] = {"loadBalancer": {}}
-    elif kind.kind == "Job":
-        _job(obj)
-    elif kind.kind == "CustomResourceDefinition":
-        crds.fill(obj)
-    elif kind.kind in ("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet"):
-        obj["status"] = {}
-    return obj
+    obj["status"] = {"loadBalancer": {}}
+
+
+def _service(context: Context, obj: Object) -> None:
+    _addresses(context, obj, None)
+    obj["status"] = {"loadBalancer": {}}
+
+
+def _namespace(_context: Context, obj: Object) -> None:
+    obj.update({"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}})
+
+
+def _workload(_context: Context, obj: Object) -> None:
+    obj["status"] = {}
 
 
 def _protect(obj: Object, finalizer: str) -> None:
@@ -211,7 +220,7 @@ def _protect(obj: Object, finalizer: str) -> None:
         finalizers.append(finalizer)
 
 
-def _job(obj: Object) -> None:
+def _job(_context: Context, obj: Object) -> None:
     """A Job chooses its pods by a label that nobody else has, unless it has a selector of its own."""
     spec, metadata = obj["spec"], obj["metadata"]
     if not spec.get("manualSelector"):
@@ -225,6 +234,19 @@ def _job(obj: Object) -> None:
         template = spec["template"].setdefault("metadata", {})
         template["labels"] = {**(template.get("labels") or {}), **labels}
     obj["status"] = {}
+
+
+_HOOKS: dict[str, Callable[[Context, Object], None]] = {
+    "Namespace": _namespace,
+    "Service": _service,
+    "Pod": _pod,
+    "PersistentVolumeClaim": _claim,
+    "PersistentVolume": _volume,
+    "Ingress": _ingress,
+    "Job": _job,
+    "CustomResourceDefinition": lambda _context, obj: crds.fill(obj),
+    **dict.fromkeys(("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet"), _workload),
+}
 
 
 def updated(context: Context, kind: Kind, old: Object, new: Object, subresource: str) -> Object:
@@ -294,6 +316,3 @@ def over_quota(context: Context, kind: Kind, obj: Object) -> str:
                 asked = f"requested: {name}={wanted[name]:g}, used: {name}={used:g}, limited: {name}={hard[name]}"
                 return f"exceeded quota: {quota['metadata']['name']}, {asked}"
     return ""
-
-
-__all__ = ["ApiError", "Context", "conflict", "created", "over_quota", "quantity", "updated", "usage"]

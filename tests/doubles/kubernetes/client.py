@@ -82,7 +82,7 @@ class Cluster:
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """It ends at once, as if its machine lost power; what was not saved is lost."""
+        """It ends at once and its pods with it, as if its machine lost power; what it has answered is kept."""
         self._end(signal.SIGKILL)
 
     def _end(self, how: signal.Signals) -> None:
@@ -97,7 +97,7 @@ class Cluster:
             process.wait()
 
     def restart(self) -> None:
-        """Anew, on the same port and with the state that was saved."""
+        """Anew, on the same port and with all that it knew."""
         self.stop()
         self._run()
 

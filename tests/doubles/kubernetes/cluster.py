@@ -21,6 +21,7 @@ from .access import RESTRICTED, Access
 from .controllers import Controllers
 from .faults import Faults
 from .http import Request, Response, Server
+from .kept import Kept
 from .pods import Pods
 from .resources import Resources
 from .rest import Rest, target_of
@@ -55,6 +56,7 @@ class Cluster:
         self.options = options
         self.folder = options.folder.resolve()
         self.store = Store()
+        self.kept = Kept(self.folder, self.store)
         self.registry = discovery.Registry()
         self.access = Access(self.store)
         self.context = admission.Context(self.store)
@@ -65,7 +67,7 @@ class Cluster:
         self.server = Server(self.handle)
         self.pods = Pods(self.folder, options.busybox, self.store, self.faults)
         self.context.pod_runs = self.pods.runs
-        self.controllers = Controllers(self.resources, self.registry, self.pods, options.controllers)
+        self.controllers = Controllers(self.resources, self.registry, self.pods, options.controllers, self.folder, self.access)
         self.rest.special.update({"pods/exec": self.pods.exec, "pods/log": self.pods.log, "pods/eviction": self.controllers.evict})
         self.rest.special.update(reviews.handlers(self.rest))
         self.store.listeners.append(self._heard)
@@ -76,7 +78,10 @@ class Cluster:
         if storage == _CRDS:
             spec = event.new.obj["spec"]
             made = [] if event.gone else crds.kinds(event.new.obj)
-            self.registry.replace_custom(spec["group"], spec["names"]["plural"], made)
+            group, plural = spec["group"], spec["names"]["plural"]
+            for custom in tuple(self.store.objects((group, plural))) if event.gone else ():
+                self.store.remove((group, plural), custom["metadata"].get("namespace", ""), custom["metadata"]["name"])
+            self.registry.replace_custom(group, plural, made)
 
     async def start(self) -> None:
         """Everything is in place when ``ready`` is in the folder."""
@@ -86,44 +91,37 @@ class Cluster:
         advertised = options.advertise or ("127.0.0.1" if options.address in ("0.0.0.0", "::") else options.address)
         certificates.make(folder, options.name, [*options.sans, advertised])
         self._load()
-        port = options.port or int(self._kept("port", 0))
+        self.controllers.prepare()
+        port = options.port or int(self._remembered("port", 0))
         await self.server.start(options.address, port, certificates.context(folder))
         port = self.server.address[1]
         self.url = f"https://{advertised}:{port}"
-        furnish(self.resources, self.registry, options.version, options.nodes, (folder / "ca.crt").read_text(), self.url)
-        token = self._kept("restricted", "") or self.access.issue(RESTRICTED)
+        furnish(self.resources, self.registry, options.version, options.nodes, self.url)
+        token = self._remembered("restricted", "") or self.access.issue(RESTRICTED)
         self.access.tokens[token] = (RESTRICTED, ("system:authenticated",))
         certificates.kubeconfig(folder, folder / "kubeconfig", options.name, self.url, "admin")
         certificates.kubeconfig(folder, folder / "kubeconfig-restricted", options.name, self.url, RESTRICTED, token)
-        (folder / "kept.json").write_text(json.dumps({"port": port, "restricted": token}))
+        (folder / "own.json").write_text(json.dumps({"port": port, "restricted": token}))
         self.controllers.start()
         ready = folder / "ready.new"
         ready.write_text(json.dumps({"url": self.url, "port": port, "pid": os.getpid(), "name": options.name}))
         ready.rename(folder / "ready")
 
-    def _kept(self, name: str, default: Any) -> Any:
+    def _remembered(self, name: str, default: Any) -> Any:
         with contextlib.suppress(OSError, ValueError):
-            return json.loads((self.folder / "kept.json").read_text()).get(name, default)
+            return json.loads((self.folder / "own.json").read_text()).get(name, default)
         return default
 
     def _load(self) -> None:
-        path = self.folder / "state.json"
-        if path.exists():
-            self.store.load(json.loads(path.read_text()))
-            for obj in self.store.objects(_CRDS):
-                self.registry.replace_custom(obj["spec"]["group"], obj["spec"]["names"]["plural"], crds.kinds(obj))
-
-    def save(self) -> None:
-        new = self.folder / "state.json.new"
-        new.touch(0o600)
-        new.write_text(json.dumps(self.store.saved()))
-        new.rename(self.folder / "state.json")
+        self.kept.load()
+        for obj in self.store.objects(_CRDS):
+            self.registry.replace_custom(obj["spec"]["group"], obj["spec"]["names"]["plural"], crds.kinds(obj))
 
     async def stop(self) -> None:
         self.server.close()
         await self.controllers.stop()
         await self.pods.stop()
-        self.save()
+        self.kept.save()
 
     async def handle(self, request: Request) -> Response | None:
         """Every error becomes a Status; what is none of the API's is a 500 with its trace in the log."""
@@ -168,7 +166,7 @@ class Cluster:
             raise no_resource()
         what = request.path.removeprefix("/double/")
         if what == "save":
-            self.save()
+            self.kept.save()
             return Response({})
         if what == "writers":
             return Response(self.pods.writers())

@@ -75,7 +75,7 @@ def _pod_spec(spec: Object) -> None:
 def _template(spec: Object) -> None:
     template = spec.get("template")
     if isinstance(template, dict):
-        template.setdefault("metadata", {}).setdefault("creationTimestamp", None)
+        template.setdefault("metadata", {})
         _pod_spec(template.setdefault("spec", {}))
 
 
@@ -108,7 +108,6 @@ def _stateful_set(spec: Object) -> None:
     for claim in spec.get("volumeClaimTemplates") or []:
         _set(claim, apiVersion="v1", kind="PersistentVolumeClaim", status={"phase": "Pending"})
         _claim(claim.setdefault("spec", {}))
-        claim.setdefault("metadata", {}).setdefault("creationTimestamp", None)
     _template(spec)
 
 
@@ -133,7 +132,7 @@ def _job(spec: Object) -> None:
 def _cron_job(spec: Object) -> None:
     _set(spec, concurrencyPolicy="Allow", suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
     template = spec.setdefault("jobTemplate", {})
-    template.setdefault("metadata", {}).setdefault("creationTimestamp", None)
+    template.setdefault("metadata", {})
     _template(template.setdefault("spec", {}))
 
 

@@ -199,7 +199,7 @@ def _openapi(registry: Registry, request: Request, parts: list[str]) -> Response
     return None
 
 
-def answer(registry: Registry, request: Request, address: str) -> Response | None:
+def answer(registry: Registry, request: Request, address: str) -> Response | None:  # noqa: PLR0911 - one path, one return
     """None when the path is none of discovery's."""
     parts = [part for part in request.path.split("/") if part]
     aggregated = _wanted_aggregated(request)

@@ -91,7 +91,7 @@ def _bare(obj: Object | None) -> Object:
 def updated(old: Object | None, new: Object, kind: Kind, manager: str, subresource: str, now: str) -> None:
     """Note in ``new`` who changed what since ``old``. An empty list given in ``new`` means that all is forgotten."""
     given = new["metadata"].get("managedFields")
-    if old is not None and given is not None and (given == [] or given == [{}]):
+    if old is not None and given is not None and given in ([], [{}]):
         new["metadata"].pop("managedFields", None)
         return
     owners, times = _read(old)

@@ -257,8 +257,6 @@ class Resources:
             del metadata["finalizers"]
         grace = self._grace(kind, old, options)
         held = bool(metadata.get("finalizers")) or kind.storage == ("", "namespaces") or (grace > 0 and self.context.pod_runs(old))
-        if kind.storage == ("", "pods") and self.context.pod_runs(old):
-            held = held or grace > 0
         if asked.dry_run:
             return (new, False) if held else (statuses.success(name, kind.group, kind.plural, old["metadata"]["uid"]), True)
         if not held:

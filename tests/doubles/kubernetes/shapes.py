@@ -50,7 +50,9 @@ ObjectMeta: labels=free annotations=free finalizers=set ownerReferences=[uid]Ato
 Atomic: *=atomic
 LabelSelector: *=atomic
 PodTemplateSpec: metadata=ObjectMeta spec=PodSpec
-PodSpec: volumes=[name]Volume containers=[name]Container initContainers=[name]Container ephemeralContainers=[name]Container nodeSelector=atomic imagePullSecrets=[name] hostAliases=[ip] topologySpreadConstraints=[topologyKey,whenUnsatisfiable]Spread schedulingGates=[name] resourceClaims=[name] overhead=free affinity=Affinity
+PodSpec: volumes=[name]Volume containers=[name]Container initContainers=[name]Container ephemeralContainers=[name]Container
+  nodeSelector=atomic imagePullSecrets=[name] hostAliases=[ip]
+  topologySpreadConstraints=[topologyKey,whenUnsatisfiable]Spread schedulingGates=[name] resourceClaims=[name] overhead=free affinity=Affinity
 Spread: labelSelector=atomic
 Affinity: nodeAffinity=NodeAffinity
 NodeAffinity: requiredDuringSchedulingIgnoredDuringExecution=atomic
@@ -119,7 +121,7 @@ Other: metadata=ObjectMeta
 
 def _table() -> dict[str, dict[str, str]]:
     made: dict[str, dict[str, str]] = {}
-    for line in _TYPES.strip().splitlines():
+    for line in _TYPES.strip().replace("\n  ", " ").splitlines():
         name, _colon, rest = line.partition(":")
         made[name] = dict(item.split("=", 1) for item in rest.split())
     return made

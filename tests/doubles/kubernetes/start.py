@@ -56,7 +56,7 @@ def _node(name: str, version: str, number: int) -> Object:
     }
 
 
-def furnish(resources: Resources, registry: Registry, version: str, nodes: int, authority: str, url: str) -> None:
+def furnish(resources: Resources, registry: Registry, version: str, nodes: int, url: str) -> None:
     """What is there already stays as it is."""
     store = resources.store
 
@@ -112,4 +112,3 @@ def furnish(resources: Resources, registry: Registry, version: str, nodes: int, 
     spec = {"clusterIP": "10.43.0.1", "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]}
     labels = {"component": "apiserver", "provider": "kubernetes"}
     give("", "services", {"metadata": {"name": "kubernetes", "labels": labels}, "spec": spec}, "default")
-    del authority  # each namespace gets it, by the controller of namespaces

@@ -30,7 +30,6 @@ _FIXED = {
     "ReplicaSet": ("selector",),
     "DaemonSet": ("selector",),
     "Job": ("selector", "template", "completionMode"),
-    "StorageClass": (),
 }
 _STATEFUL = ("replicas", "ordinals", "template", "updateStrategy", "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
              "revisionHistoryLimit")  # fmt: skip
@@ -150,11 +149,12 @@ def _meta(obj: Object) -> list[Object]:
     return found
 
 
-def _pod(spec: Object, path: str, restart: tuple[str, ...]) -> list[Object]:
+def _pod(spec: Object, path: str, restart: tuple[str, ...], more: frozenset[str] = frozenset()) -> list[Object]:
+    """``more``: names of volumes that come from elsewhere, as those of a StatefulSet's claims do."""
     found = []
     if not spec.get("containers"):
         found.append(required(f"{path}.containers"))
-    volumes = {volume.get("name") for volume in spec.get("volumes") or []}
+    volumes = {volume.get("name") for volume in spec.get("volumes") or []} | more
     seen = set()
     for part in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(part) or []):
@@ -187,7 +187,8 @@ def _workload(obj: Object) -> list[Object]:
         found.append(wrong("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"))
     if (spec.get("replicas") or 0) < 0:
         found.append(wrong("spec.replicas", spec["replicas"], "must be greater than or equal to 0"))
-    return found + _pod(template.get("spec") or {}, "spec.template.spec", ("Always",))
+    claims = frozenset(each["metadata"]["name"] for each in spec.get("volumeClaimTemplates") or [])
+    return found + _pod(template.get("spec") or {}, "spec.template.spec", ("Always",), claims)
 
 
 def _service(obj: Object) -> list[Object]:
@@ -231,80 +232,87 @@ def _definition(obj: Object) -> list[Object]:
     return found
 
 
-def _own(kind: Kind, obj: Object) -> list[Object]:
-    name, spec = kind.kind, obj.get("spec") or {}
-    if name in _WORKLOADS:
-        return _workload(obj)
-    if name == "Pod":
-        return _pod(spec, "spec", ("Always", "OnFailure", "Never"))
-    if name == "Job":
-        return _pod((spec.get("template") or {}).get("spec") or {}, "spec.template.spec", ("OnFailure", "Never"))
-    if name == "CronJob":
-        inner = ((spec.get("jobTemplate") or {}).get("spec") or {}).get("template") or {}
-        found = (
-            []
-            if len(str(spec.get("schedule", "")).split()) == 5
-            else [wrong("spec.schedule", spec.get("schedule"), "expected 5 fields")]
-        )
-        return found + _pod(inner.get("spec") or {}, "spec.jobTemplate.spec.template.spec", ("OnFailure", "Never"))
-    if name in ("ConfigMap", "Secret"):
-        keys = [*(obj.get("data") or {}), *(obj.get("binaryData") or {})]
-        text = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
-        found = [wrong(f"data[{key}]", key, text) for key in keys if not _DATA_KEY.fullmatch(key)]
-        if sum(len(str(value)) for value in (obj.get("data") or {}).values()) > (1024 * 1024 * (4 / 3 if name == "Secret" else 1)):
-            found.append(
-                {"reason": "FieldValueTooLong", "message": "Too long: may not be more than 1048576 bytes", "field": "data"}
-            )
-        if name == "Secret" and obj.get("type") == "kubernetes.io/tls":
-            found += [required(f"data[{key}]") for key in ("tls.crt", "tls.key") if key not in (obj.get("data") or {})]
-        return found
-    checks = {"Service": _service, "PersistentVolumeClaim": _claim, "CustomResourceDefinition": _definition}
-    if name in checks:
-        return checks[name](obj)
-    needs = {"StorageClass": ("provisioner",), "RoleBinding": ("roleRef",), "ClusterRoleBinding": ("roleRef",)}
-    return [required(each) for each in needs.get(name, ()) if not obj.get(each)]
+def _data(obj: Object) -> list[Object]:
+    keys = [*(obj.get("data") or {}), *(obj.get("binaryData") or {})]
+    text = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+    found = [wrong(f"data[{key}]", key, text) for key in keys if not _DATA_KEY.fullmatch(key)]
+    # A Secret's values are longer here than the bytes that they stand for.
+    room = 1024 * 1024 * (4 / 3 if obj["kind"] == "Secret" else 1)
+    if sum(len(str(value)) for value in (obj.get("data") or {}).values()) > room:
+        found.append({"reason": "FieldValueTooLong", "message": "Too long: may not be more than 1048576 bytes", "field": "data"})
+    if obj.get("type") == "kubernetes.io/tls":
+        found += [required(f"data[{key}]") for key in ("tls.crt", "tls.key") if key not in (obj.get("data") or {})]
+    return found
 
 
-def _unchanged(kind: Kind, obj: Object, old: Object) -> list[Object]:
+def _cron_job(obj: Object) -> list[Object]:
+    spec = obj["spec"]
+    inner = ((spec.get("jobTemplate") or {}).get("spec") or {}).get("template") or {}
+    schedule = str(spec.get("schedule", ""))
+    good = schedule.startswith("@") or len(schedule.split()) == 5
+    found = [] if good else [wrong("spec.schedule", schedule, f"expected exactly 5 fields, found {len(schedule.split())}")]
+    return found + _pod(inner.get("spec") or {}, "spec.jobTemplate.spec.template.spec", ("OnFailure", "Never"))
+
+
+_CHECKS: dict[str, Callable[[Object], list[Object]]] = {
+    **dict.fromkeys(_WORKLOADS, _workload),
+    "Pod": lambda obj: _pod(obj["spec"], "spec", ("Always", "OnFailure", "Never")),
+    "Job": lambda obj: _pod((obj["spec"].get("template") or {}).get("spec") or {}, "spec.template.spec", ("OnFailure", "Never")),
+    "CronJob": _cron_job,
+    "ConfigMap": _data,
+    "Secret": _data,
+    "Service": _service,
+    "PersistentVolumeClaim": _claim,
+    "CustomResourceDefinition": _definition,
+    "StorageClass": lambda obj: [] if obj.get("provisioner") else [required("provisioner")],
+    "RoleBinding": lambda obj: [] if obj.get("roleRef") else [required("roleRef")],
+    "ClusterRoleBinding": lambda obj: [] if obj.get("roleRef") else [required("roleRef")],
+}
+
+
+def _fixed(kind: Kind, spec: Object, before: Object) -> list[Object]:
+    """Fields of the spec that stay as they were created."""
     name, found = kind.kind, []
-    spec, before = obj.get("spec") or {}, old.get("spec") or {}
     for field in _FIXED.get(name, ()):
         if spec.get(field) != before.get(field):
             found.append(wrong(f"spec.{field}", "", "field is immutable"))
-    if name == "StatefulSet" and any(spec.get(key) != before.get(key) for key in {*spec, *before} - set(_STATEFUL)):
-        allowed = ", ".join(f"'{each}'" for each in _STATEFUL)
-        found.append(
-            wrong("spec", "", f"updates to statefulset spec for fields other than {allowed} are forbidden", "FieldValueForbidden")
-        )
-    if name == "Pod" and any(spec.get(key) != before.get(key) for key in {*spec, *before} - set(_POD)):
-        text = "pod updates may not change fields other than `spec.containers[*].image`, `spec.initContainers[*].image`"
-        found.append(wrong("spec", "", text, "FieldValueForbidden"))
-    if name == "PersistentVolumeClaim":
-        keys = {*spec, *before} - {"resources", "volumeName", "volumeAttributesClassName"}
-        moved = before.get("volumeName") and spec.get("volumeName") != before["volumeName"]
-        if moved or any(spec.get(key) != before.get(key) for key in keys):
-            text = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+    free: dict[str, tuple[tuple[str, ...], str]] = {
+        "StatefulSet": (
+            _STATEFUL,
+            f"updates to statefulset spec for fields other than {', '.join(repr(each) for each in _STATEFUL)} are forbidden",
+        ),
+        "Pod": (_POD, "pod updates may not change fields other than `spec.containers[*].image`, `spec.initContainers[*].image`"),
+        "PersistentVolumeClaim": (
+            ("resources", "volumeAttributesClassName", *(() if before.get("volumeName") else ("volumeName",))),
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+        ),
+    }
+    if name in free:
+        may, text = free[name]
+        if any(spec.get(key) != before.get(key) for key in {*spec, *before} - set(may)):
             found.append(wrong("spec", "", text, "FieldValueForbidden"))
+    outside = "ExternalName" in (before.get("type"), spec.get("type"))
+    if name == "Service" and not outside and before.get("clusterIP") and spec.get("clusterIP") != before["clusterIP"]:
+        found.append(wrong("spec.clusterIPs[0]", spec.get("clusterIPs"), "may not change once set"))
+    return found
+
+
+def _unchanged(kind: Kind, obj: Object, old: Object) -> list[Object]:
+    name = kind.kind
+    found = _fixed(kind, obj.get("spec") or {}, old.get("spec") or {})
     if name in ("ConfigMap", "Secret") and old.get("immutable"):
-        for field in ("data", "binaryData", "stringData"):
+        for field in ("data", "binaryData", "immutable"):
             if obj.get(field) != old.get(field):
                 found.append(wrong(field, "", "field is immutable when `immutable` is set", "FieldValueForbidden"))
-        if not obj.get("immutable"):
-            found.append(wrong("immutable", "", "field is immutable when `immutable` is set", "FieldValueForbidden"))
-    if name == "Secret" and obj.get("type") != old.get("type"):
-        found.append(wrong("type", obj.get("type"), "field is immutable"))
-    if name.endswith("RoleBinding") and obj.get("roleRef") != old.get("roleRef"):
-        found.append(wrong("roleRef", "", "cannot change roleRef"))
-    if name == "StorageClass":
-        for field in ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"):
-            if obj.get(field) != old.get(field):
-                found.append(wrong(field, "", "updates to " + field + " are forbidden.", "FieldValueForbidden"))
-    if name == "Service" and before.get("type") != "ExternalName" and spec.get("type") != "ExternalName":
-        if before.get("clusterIP") and spec.get("clusterIP") != before["clusterIP"]:
-            found.append(wrong("spec.clusterIPs[0]", spec.get("clusterIPs"), "may not change once set"))
-    if name == "PriorityClass" and obj.get("value") != old.get("value"):
-        found.append(wrong("value", "", "may not be changed in an update.", "FieldValueForbidden"))
-    return found
+    fixed = {
+        "Secret": (("type",), "field is immutable"),
+        "RoleBinding": (("roleRef",), "cannot change roleRef"),
+        "ClusterRoleBinding": (("roleRef",), "cannot change roleRef"),
+        "StorageClass": (("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"), "updates are forbidden."),
+        "PriorityClass": (("value",), "may not be changed in an update."),
+    }
+    fields, text = fixed.get(name, ((), ""))
+    return found + [wrong(field, obj.get(field), text) for field in fields if obj.get(field) != old.get(field)]
 
 
 def causes(kind: Kind, obj: Object, old: Object | None, subresource: str) -> list[Object]:
@@ -317,7 +325,8 @@ def causes(kind: Kind, obj: Object, old: Object | None, subresource: str) -> lis
     if old and old["metadata"].get("deletionTimestamp"):
         return found
     try:
-        return found + _own(kind, obj) + (_unchanged(kind, obj, old) if old else [])
+        own = _CHECKS[kind.kind](obj) if kind.kind in _CHECKS else []
+        return found + own + (_unchanged(kind, obj, old) if old else [])
     except (AttributeError, TypeError, KeyError):
         raise ApiError(
             400, f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: a field has another type'
