@@ -12,8 +12,6 @@ import hashlib
 import json
 import os
 import subprocess
-import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ import yaml
 
 from tests.doubles.k3s.build import build
 
-from .lab import ROOT, TIMEOUT, Lab, command, environment
+from .lab import Lab
 
 NETWORK = "t-k3s"
 SUBNET = "10.213.81.0/24"
@@ -66,7 +64,16 @@ class K3sLab(Lab):
         return [
             *("ssh", "-i", str(self.folder / "lab/ssh/id_ed25519"), "-o", f"UserKnownHostsFile={self.folder / 'lab/known_hosts'}"),
             *("-o", "StrictHostKeyChecking=yes", "-o", "ControlMaster=auto", "-o", "ControlPersist=60"),
-            *("-o", "ControlPath=/tmp/virt8ra-%C", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "LogLevel=ERROR"),
+            *(
+                "-o",
+                "ControlPath=/tmp/virt8ra-%C",
+                "-o",
+                "ConnectTimeout=10",
+                "-o",
+                "ServerAliveInterval=5",
+                "-o",
+                "LogLevel=ERROR",
+            ),
             f"root@{HOSTS[host]}",
             shell_command,
         ]

@@ -60,8 +60,8 @@ def save(folder: Path, what: Message) -> None:
 class Link:
     """One connection to another member; a question at a time, JSON by lines."""
 
-    def __init__(self, address: str, context: ssl.SSLContext) -> None:
-        self._address, self._context = address, context
+    def __init__(self, address: str, context: ssl.SSLContext, port: int = PORT) -> None:
+        self._address, self._context, self._port = address, context, port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._lock = asyncio.Lock()
 
@@ -76,7 +76,7 @@ class Link:
 
     async def _ask(self, message: Message) -> Message:
         if self._streams is None:
-            self._streams = await asyncio.open_connection(self._address, PORT, ssl=self._context, limit=_LARGEST)
+            self._streams = await asyncio.open_connection(self._address, self._port, ssl=self._context, limit=_LARGEST)
         reader, writer = self._streams
         writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
         await writer.drain()
@@ -94,8 +94,8 @@ class Etcd:
 
     kind = "etcd"
 
-    def __init__(self, folder: Path, name: str, address: str) -> None:
-        self._folder, self.name, self.address = folder, name, address
+    def __init__(self, folder: Path, name: str, address: str, port: int = PORT) -> None:
+        self._folder, self.name, self.address, self._port = folder, name, address, port
         self.state: State = empty()
         self.term = self.index = self.entry_term = 0
         self._voted = ""
@@ -110,6 +110,7 @@ class Etcd:
         self._order = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.AbstractServer | None = None
+        self._visitors: set[asyncio.StreamWriter] = set()
         self._contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
         self.removed = False
         self._answers = {"vote": self._on_vote, "append": self._on_append, "propose": self._on_propose, "join": self.join}
@@ -164,7 +165,7 @@ class Etcd:
 
     async def start(self, inward: ssl.SSLContext, outward: ssl.SSLContext) -> None:
         self._contexts = (inward, outward)
-        self._server = await asyncio.start_server(self._serve, self.address, PORT, ssl=inward, limit=_LARGEST)
+        self._server = await asyncio.start_server(self._serve, self.address, self._port, ssl=inward, limit=_LARGEST)
         self._heard = time.monotonic()
         self._tasks.append(asyncio.create_task(self._live()))
 
@@ -176,18 +177,22 @@ class Etcd:
             self._server.close()
         for link in self._links.values():
             link.close()
+        for visitor in tuple(self._visitors):
+            visitor.transport.abort()
 
     def link(self, address: str) -> Link:
         assert self._contexts
-        return self._links.setdefault(address, Link(address, self._contexts[1]))
+        return self._links.setdefault(address, Link(address, self._contexts[1], self._port))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._visitors.add(writer)
         with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             while True:
                 message = json.loads(await reader.readuntil(b"\n"))
                 answer = await self._answers[message["do"]](message)
                 writer.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
                 await writer.drain()
+        self._visitors.discard(writer)
         writer.close()
 
     async def _live(self) -> None:
