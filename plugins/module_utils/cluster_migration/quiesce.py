@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Callable
 
 from ..backends.cluster import ClusterApi, Object, Resource
+from ..crew import work_through_stream
 from ..errors import ConflictError, ExistsError, MigrationFailed, NotFoundError
 from . import resting
 from .resting import Memory, key_of, parts_of, shown
@@ -28,6 +29,7 @@ _NAMED = 5
 _TRIES = 5
 Report = Callable[[str, dict[str, Any]], None]
 Check = Callable[[], None]
+PatchOf = Callable[[Object, Memory], Any]
 Remember = Callable[[Mapping[str, Memory]], Mapping[str, Memory]]
 
 
@@ -36,6 +38,8 @@ class Quiesce:
 
     :param check: called before every change; raises when this run may not go on
     """
+
+    workers = 16
 
     def __init__(self, api: ClusterApi, namespaces: Sequence[str], migration_id: str, report: Report, check: Check) -> None:
         self.api = api
@@ -99,23 +103,19 @@ class Quiesce:
 
     def awake(self, at_rest: Mapping[str, Memory]) -> list[str]:
         """What of ``at_rest`` is not at rest by its spec, though it is there."""
-        found = []
-        for key, memory in at_rest.items():
-            item = self._get(key)
-            if item is not None and item["kind"] != "Pod" and not resting.rests(item, memory):
-                if item["kind"] == "Job" and resting.is_finished(item):
-                    continue
-                found.append(shown(key))
-        return found
+        return [
+            shown(key)
+            for key, item in self._those(at_rest).items()
+            if item["kind"] != "Pod"
+            and not resting.rests(item, at_rest[key])
+            and not (item["kind"] == "Job" and resting.is_finished(item))
+        ]
 
     def unfinished_jobs(self, at_rest: Mapping[str, Memory]) -> dict[str, Memory]:
         """``at_rest`` without the jobs that came to their end meanwhile, which are not to run once more."""
-        kept = {}
-        for key, memory in at_rest.items():
-            item = self._get(key) if parts_of(key)[1] == "Job" else {}
-            if item is not None and not (item and resting.is_finished(item)):
-                kept[key] = memory
-        return kept
+        there = self._those({key: memory for key, memory in at_rest.items() if parts_of(key)[1] == "Job"})
+        over = {key for key in at_rest if parts_of(key)[1] == "Job" and (key not in there or resting.is_finished(there[key]))}
+        return {key: memory for key, memory in at_rest.items() if key not in over}
 
     def verify(self, at_rest: Mapping[str, Memory]) -> None:
         """MigrationFailed unless nothing runs, and nothing is about to."""
@@ -151,41 +151,49 @@ class Quiesce:
         groups = self._groups(at_rest)
         pods = self.kept_pods()
         for name in ("operators", "owned", "jobs", "schedules"):
-            for key, memory in groups[name].items():
-                self._wake(key, memory)
+            self._change(groups[name], resting.wake_patch)
         for key in groups["pods"]:
             if key in pods:
                 self._make_pod(pods[key])
         late = self._wait_ready(at_rest, seconds)
-        for key, memory in groups["webhooks"].items():
-            self._wake(key, memory)
+        self._change(groups["webhooks"], resting.wake_patch)
         self.forget_pods()
         return late
 
     def _wait_ready(self, at_rest: Mapping[str, Memory], seconds: float) -> list[str]:
         deadline = time.monotonic() + seconds
         while True:
-            late = [shown(key) for key, memory in at_rest.items() if not self._is_ready(key, memory)]
+            late = [shown(key) for key, item in self._those(at_rest).items() if not _is_ready(item, at_rest[key])]
             if not late or time.monotonic() > deadline:
                 return late
             self.report("restoring", {"waiting_for": _named(late)})
             time.sleep(_LOOK)
 
-    def _is_ready(self, key: str, memory: Memory) -> bool:
-        item = self._get(key)
-        return item is None or (item["kind"] == "Pod" and not memory.get("ready")) or resting.is_ready(item, memory)
-
-    def _wake(self, key: str, memory: Memory) -> None:
-        self._patched(key, memory, resting.wake_patch)
-
-    # One object
+    # Many objects, and one
 
     def _rest(self, group: Mapping[str, Memory]) -> None:
-        for key, memory in group.items():
+        def patch_of(item: Object, memory: Memory) -> Any:
             self.check()
-            self._patched(key, memory, lambda item, memory: resting.rest_patch(item, memory, self.id))
+            return resting.rest_patch(item, memory, self.id)
 
-    def _patched(self, key: str, memory: Memory, patch_of: Callable[[Object, Memory], Any]) -> None:
+        self._change(group, patch_of)
+
+    def _change(self, group: Mapping[str, Memory], patch_of: PatchOf) -> None:
+        """All of them at once, as far as they are not as they are to be."""
+        there = self._those(group)
+        keys = [key for key, item in there.items() if patch_of(item, group[key]) is not None]
+        work_through_stream(keys, lambda key: self._patched(key, group[key], patch_of), workers=self.workers)
+
+    def _those(self, group: Mapping[str, Memory]) -> dict[str, Object]:
+        """The objects of these keys that there are, read by kinds."""
+        found = {}
+        for kind in {parts_of(key)[1] for key in group}:
+            for item in self.each(resting.RESTED[kind]):
+                if key_of(item) in group:
+                    found[key_of(item)] = item
+        return found
+
+    def _patched(self, key: str, memory: Memory, patch_of: PatchOf) -> None:
         """What is gone meanwhile needs no patch; what changed is looked at again."""
         for attempt in range(_TRIES):
             item = self._get(key)
@@ -237,12 +245,8 @@ class Quiesce:
         return found
 
     def _unfinished(self, jobs: Mapping[str, Memory]) -> list[str]:
-        found = []
-        for key, memory in jobs.items():
-            item = None if memory["suspend"] else self._get(key)
-            if item is not None and not resting.is_finished(item):
-                found.append(shown(key))
-        return found
+        at_work = {key: memory for key, memory in jobs.items() if not memory["suspend"]}
+        return [shown(key) for key, item in self._those(at_work).items() if not resting.is_finished(item)]
 
     def _wait_for(self, left: Callable[[], list[str]], deadline: float, remedy: str) -> None:
         while True:
@@ -321,6 +325,10 @@ class Quiesce:
     def forget_pods(self) -> None:
         """Nothing is taken back any more."""
         self.api.delete(SECRETS, self._secret, NAMESPACE)
+
+
+def _is_ready(item: Object, memory: Memory) -> bool:
+    return (item["kind"] == "Pod" and not memory.get("ready")) or resting.is_ready(item, memory)
 
 
 class TargetRest(Quiesce):
