@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ..sizes import show_size
@@ -144,7 +145,7 @@ def _quotas(survey: Survey, target: TargetFacts) -> Iterator[Blocker]:
         if namespace not in survey.namespaces:
             continue
         for what, free in sorted(left.items()):
-            need = survey.demands.get(namespace, {}).get(what, 0)
+            need = survey.demands.get(namespace, Counter())[what]
             if need > free:
                 yield Blocker(
                     "quota",

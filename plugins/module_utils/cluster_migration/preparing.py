@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -53,8 +53,8 @@ class Preparing:
         self.namespaces: Sequence[str] = (
             sorted(chosen_before) if chosen_before is not None else chosen(request, source.each(NAMESPACES))
         )
-        self.mapping = request.mappings.to_dict()
-        self.objects: dict[str, int] = {}
+        self.mapping: Mapping[str, Any] = request.mappings.to_dict()
+        self.objects: Mapping[str, int] = {}
         self._survey: Survey | None = None
         self._context = Context(frozenset(self.namespaces))
         self._lock = threading.Lock()
@@ -120,7 +120,7 @@ class Preparing:
             blockers=tuple(found),
             warnings=tuple(preflight.warnings(self.request, survey, facts, source_version)),
             namespaces=tuple(self.namespaces),
-            objects=self.objects,
+            objects=dict(self.objects),
             cleaned=dict(sorted(self._cleaned.items())),
             mapped=dict(sorted(self._mapped.items())),
             volumes=tuple(_volume(claim, self.request) for claim in sorted(survey.claims, key=lambda one: one.key)),

@@ -57,7 +57,8 @@ FENCE = "virt8ra-moved"
 class Context:
     """What is needed outside the namespaces. ``groups``: API groups of which custom resources go along, with all of their definitions.
 
-    ``whole``: all that users have goes along, so every definition does.
+    ``whole``: all that users have goes along, so every definition does. ``selecting``: Services that find their own pods, as
+    ``namespace/name``: their Endpoints are the cluster's.
     """
 
     namespaces: frozenset[str]
@@ -65,6 +66,7 @@ class Context:
     cluster_roles: frozenset[str] = field(default_factory=frozenset)
     priority_classes: frozenset[str] = field(default_factory=frozenset)
     whole: bool = False
+    selecting: frozenset[str] = frozenset()
 
 
 def chosen(request: Request, namespaces: Iterable[Object]) -> list[str]:
@@ -104,6 +106,8 @@ def carried(item: Object, context: Context) -> str | None:
         return _outside(item, context)
     if namespace not in context.namespaces:
         return "is in another namespace"
+    if item["kind"] == "Endpoints" and f"{namespace}/{metadata['name']}" in context.selecting:
+        return "is made by its Service"
     return _within(item)
 
 

@@ -45,7 +45,10 @@ class Claim:
 
 @dataclass
 class Survey:
-    """Filled by ``add``, one object after the other; what has no namespace is judged at the end, by ``context``."""
+    """Filled by ``add``, one object after the other.
+
+    What has no namespace, and Endpoints, which may be a Service's, are judged at the end, by ``context``.
+    """
 
     request: Request
     namespaces: frozenset[str]
@@ -63,13 +66,14 @@ class Survey:
     outside: list[Object] = field(default_factory=list)
     _groups: set[str] = field(default_factory=set)
     _roles: set[str] = field(default_factory=set)
+    _selecting: set[str] = field(default_factory=set)
     _there: set[tuple[str, str, str]] = field(default_factory=set)
     _wanted: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
     def add(self, item: Object) -> None:
         """Any object of the source, of the chosen namespaces or without a namespace."""
         metadata = item["metadata"]
-        if not metadata.get("namespace"):
+        if not metadata.get("namespace") or item["kind"] == "Endpoints":
             self._add_outside(item)
             return
         if carried(item, Context(self.namespaces)) is not None:
@@ -138,6 +142,8 @@ class Survey:
 
     def _read_service(self, item: Object, where: str) -> None:
         spec = item.get("spec") or {}
+        if spec.get("selector"):
+            self._selecting.add(where)
         for port in spec.get("ports") or ():
             if port.get("nodePort"):
                 self.node_ports[int(port["nodePort"]), str(port.get("protocol", "TCP"))] = where
@@ -211,7 +217,14 @@ class Survey:
         if self.request.whole:
             groups |= {name.split(".", 1)[1] for name in self.definitions if "." in name}
         priorities = set(self.classes.get("priority class", {})) - set(self.request.mappings.priority_classes)
-        return Context(self.namespaces, frozenset(groups), frozenset(roles - builtin), frozenset(priorities), self.request.whole)
+        return Context(
+            self.namespaces,
+            frozenset(groups),
+            frozenset(roles - builtin),
+            frozenset(priorities),
+            self.request.whole,
+            frozenset(self._selecting),
+        )
 
     def objects(self) -> dict[str, int]:
         """Numbers of what goes along, by kind."""
@@ -288,7 +301,7 @@ def _needs(pod: Object) -> Iterator[tuple[str, str]]:
 def _slim(item: Object) -> Object:
     """As much of it as ``carried`` looks at."""
     metadata = item["metadata"]
-    kept = ("name", "labels", "annotations", "deletionTimestamp", "ownerReferences")
+    kept = ("name", "namespace", "labels", "annotations", "deletionTimestamp", "ownerReferences")
     slim: Object = {
         "apiVersion": item["apiVersion"],
         "kind": item["kind"],
