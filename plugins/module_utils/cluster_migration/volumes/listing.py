@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # GNU's stat would quote names otherwise; busybox has its own way, see _after_name().
@@ -96,20 +96,21 @@ def parse(output: bytes) -> dict[bytes, Entry] | None:
     end = output.find(b"\0\0")
     names = output[:end].split(b"\0") if end > 0 else []
     facts = output[end + 2 : -len(_END)]
-    found = {entry.name: entry for entry in _entries(names, facts)}
-    read = sum(1 for _entry in _FACTS.finditer(facts))
+    found = _entries(names, facts)
     own = _OWN + b"/"
-    if b"." not in found or read < len(found):
+    if found is None or b"." not in found:
         return None
     return {name: entry for name, entry in found.items() if name != _OWN and not name.startswith(own)}
 
 
-def _entries(names: Sequence[bytes], facts: bytes) -> Iterator[Entry]:
+def _entries(names: Sequence[bytes], facts: bytes) -> dict[bytes, Entry] | None:
+    """None when there are facts of which nobody knows whose they are."""
+    found = {}
     position = 0
     for name in names:
         match = _FACTS.match(facts, position)
         if match is None:
-            return
+            break
         values = match.groups()
         mode = int(values[0], 16)
         size = int(values[3])
@@ -118,7 +119,7 @@ def _entries(names: Sequence[bytes], facts: bytes) -> Iterator[Entry]:
             continue  # it has vanished: these are the facts of a later one
         position, target = after
         device = (int(values[11], 16), int(values[12], 16))
-        yield Entry(
+        found[name] = Entry(
             name,
             mode,
             (int(values[1]), int(values[2])),
@@ -131,6 +132,7 @@ def _entries(names: Sequence[bytes], facts: bytes) -> Iterator[Entry]:
             int(values[9]) * int(values[10]),
             device if stat.S_ISBLK(mode) or stat.S_ISCHR(mode) else (0, 0),
         )
+    return found if position == len(facts) else None
 
 
 def _after_name(facts: bytes, start: int, name: bytes, target_size: int | None) -> tuple[int, bytes] | None:
