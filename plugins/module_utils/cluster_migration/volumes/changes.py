@@ -5,6 +5,7 @@
 
 A copy is true when all facts are equal and the source's file has not changed since the copying began that the target comes from
 (``since``, by the clock of the source's node): a file that was written to meanwhile, or with its time set back, has a later ``ctime``.
+So has one that was only given an owner or a mode: of such files the digests decide, so that their bytes need not be sent.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _MARGIN = 5
 class Changes:
     """``remove``: names, deepest first. ``folders``: to be made, upper ones first. ``files``: whose bytes are sent, one name of
     each. ``links``: further names of a file, with the name that they are linked to. ``others``: symbolic links, pipes, devices.
-    ``facts``: owner, mode and time are to be set, folders last and deepest first.
+    ``facts``: owner, mode and time are to be set, folders last and deepest first. ``doubtful``: names whose digests are to be compared first.
     """
 
     remove: list[bytes] = field(default_factory=list)
@@ -33,6 +34,7 @@ class Changes:
     links: list[tuple[bytes, Entry]] = field(default_factory=list)
     others: list[Entry] = field(default_factory=list)
     facts: list[Entry] = field(default_factory=list)
+    doubtful: list[Entry] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -43,13 +45,32 @@ class Changes:
         return bool(self.remove or self.folders or self.files or self.links or self.others or self.facts)
 
 
-def changes(source: Listing, target: Listing, since: Optional[int], *, fine_times: bool = False) -> Changes:
-    """What leads from ``target`` to ``source``. ``since`` None: no copy at the target is trusted."""
+@dataclass(frozen=True)
+class Trust:
+    """Which copies at the target are true. ``since`` None: none. ``equal``: names whose digests were found equal by now, or not."""
+
+    since: Optional[int] = None
+    fine_times: bool = False
+    equal: Mapping[bytes, bool] = field(default_factory=dict)
+
+    def of(self, entry: Entry, copy: Entry) -> Optional[bool]:
+        """None when only their digests can tell."""
+        if self.since is None or (entry.size, entry.modified) != (copy.size, copy.modified):
+            return False
+        if self.fine_times and entry.nanoseconds != copy.nanoseconds:
+            return False
+        if entry.changed < self.since - _MARGIN or not entry.size:
+            return True
+        return self.equal.get(entry.name)
+
+
+def changes(source: Listing, target: Listing, trust: Trust) -> Changes:
+    """What leads from ``target`` to ``source``."""
+    fine_times = trust.fine_times
     found = Changes()
     touched: set[bytes] = set()
     gone = _gone(source, target)
     found.remove = sorted(gone, key=lambda name: (-name.count(b"/"), name))
-    late = None if since is None else since - _MARGIN
     for entry in source.values():
         there = None if entry.name in gone else target.get(entry.name)
         if entry.is_folder:
@@ -67,7 +88,7 @@ def changes(source: Listing, target: Listing, since: Optional[int], *, fine_time
         elif not same_facts(entry, there, fine_times):
             found.facts.append(entry)
     for names in groups(entry for entry in source.values() if entry.is_file):
-        _add_file(found, names, {} if not target else target, gone, late, touched, fine_times)
+        _add_file(found, names, target, gone, trust, touched)
     touched.update(name.rpartition(b"/")[0] for name in found.remove)
     found.folders.sort(key=lambda entry: entry.name.count(b"/"))
     last = [source[name] for name in touched if name in source and source[name].is_folder]
@@ -110,34 +131,32 @@ def _gone(source: Listing, target: Listing) -> set[bytes]:
     return gone
 
 
-def _add_file(
-    found: Changes,
-    names: list[Entry],
-    target: Listing,
-    gone: set[bytes],
-    late: Optional[int],
-    touched: set[bytes],
-    fine_times: bool,
-) -> None:
+def _add_file(found: Changes, names: list[Entry], target: Listing, gone: set[bytes], trust: Trust, touched: set[bytes]) -> None:
     """One file with all its names."""
+    first = names[0]
     copies = [None if entry.name in gone else target.get(entry.name) for entry in names]
-    linked = len(names) == 1 or (None not in copies and len({copy.group for copy in copies if copy}) == 1 and copies[0] is not None)
-    first, copy = names[0], copies[0]
-    true = copy is not None and late is not None and first.changed < late and linked
-    if len(names) == 1 and copy is not None and copy.group and true:
-        true = _alone(first, target, gone)
-    content = true and copy is not None and (first.size, first.modified) == (copy.size, copy.modified)
-    if not content:
+    copy = copies[0]
+    true: Optional[bool] = False
+    if copy is not None and _linked_alike(names, copies, target, gone):
+        true = trust.of(first, copy)
+    if true is None:
+        found.doubtful.append(first)
+    elif not true:
         found.files.append(first)
         found.links += [(first.name, entry) for entry in names[1:]]
         touched.update(entry.parent for entry in names)
-        if fine_times:
+        if trust.fine_times:
             found.facts.append(first)
-    elif copy is not None and not same_facts(first, copy, fine_times):
+    elif copy is not None and not same_facts(first, copy, trust.fine_times):
         found.facts.append(first)
 
 
-def _alone(entry: Entry, target: Listing, gone: set[bytes]) -> bool:
-    """Whether the copy has no other name that stays."""
-    group = target[entry.name].group
-    return not any(other.group == group and other.name != entry.name and other.name not in gone for other in target.values())
+def _linked_alike(names: list[Entry], copies: list[Optional[Entry]], target: Listing, gone: set[bytes]) -> bool:
+    """Whether the copies are one file with these names and no others."""
+    groups_there = {copy.group if copy else None for copy in copies}
+    if len(groups_there) != 1 or None in groups_there:
+        return False
+    (group,) = groups_there
+    if not group:
+        return len(names) == 1
+    return sum(1 for other in target.values() if other.group == group and other.name not in gone) == len(names)
