@@ -12,8 +12,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from ...backends.cluster import ClusterApi, Ended, Running
-from ...errors import BackendError, FederationError, MigrationFailed, UnreachableError
+from ...backends.cluster import Ended, Running
+from ...errors import BackendError, FederationError, ForbiddenError, MigrationFailed, NotFoundError, UnreachableError
 from .pods import CONTAINER, Mover
 
 _PIECE = 256 * 1024
@@ -33,9 +33,9 @@ def start(mover: Mover, script: str, *, stdin: bool = False) -> Running:
     """A shell's script at work in the volume's pod; Lost when the pod has gone."""
     try:
         return mover.api.run(mover.namespace, mover.pod, ["sh", "-c", script], container=CONTAINER, stdin=stdin)
-    except (UnreachableError, BackendError) as error:
-        raise Lost(str(error)) from error
-    except FederationError as error:
+    except ForbiddenError:
+        raise
+    except (UnreachableError, NotFoundError, BackendError) as error:
         raise Lost(str(error)) from error
 
 
