@@ -100,7 +100,10 @@ def parse(output: bytes) -> dict[bytes, Entry] | None:
     own = _OWN + b"/"
     if found is None or b"." not in found:
         return None
-    return {name: entry for name, entry in found.items() if name != _OWN and not name.startswith(own)}
+    # A socket is made by who listens at it.
+    return {
+        name: entry for name, entry in found.items() if name != _OWN and not name.startswith(own) and not stat.S_ISSOCK(entry.mode)
+    }
 
 
 def _entries(names: Sequence[bytes], facts: bytes) -> dict[bytes, Entry] | None:

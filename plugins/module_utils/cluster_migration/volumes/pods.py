@@ -17,6 +17,7 @@ from ..store import MIGRATION
 PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
 CLAIMS = Resource("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", namespaced=True)
 CONTAINER = "mover"
+_PREFIX = "virt8ra-mover-"
 _LOOK = 0.2
 _READY_SECONDS = 300.0
 _GONE_SECONDS = 120.0
@@ -43,7 +44,7 @@ class Mover:
 
 def pod_name(migration: str, claim: str) -> str:
     """The same in every run, so that one that was left behind is found again."""
-    return "virt8ra-mover-" + hashlib.sha256(f"{migration}/{claim}".encode()).hexdigest()[:12]
+    return _PREFIX + hashlib.sha256(f"{migration}/{claim}".encode()).hexdigest()[:12]
 
 
 def manifest(migration: str, namespace: str, claim: str, image: str, *, node: str = "", read_only: bool = False) -> Object:
@@ -188,7 +189,8 @@ class MoverPods:
         deadline = time.monotonic() + _GONE_SECONDS
         labels = f"{MIGRATION}={self.migration}"
         while True:
-            left = [pod for namespace in namespaces for pod in self.api.each(PODS, namespace, labels=labels)]
+            found = [pod for namespace in namespaces for pod in self.api.each(PODS, namespace, labels=labels)]
+            left = [pod for pod in found if pod["metadata"]["name"].startswith(_PREFIX)]
             if not left:
                 return
             for pod in left:

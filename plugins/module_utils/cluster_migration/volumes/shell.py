@@ -19,10 +19,7 @@ from .pods import CONTAINER, Mover
 _PIECE = 256 * 1024
 # In blocks that dd reads whole; a shell reads the line before them byte by byte, and not a byte more.
 BLOCK = 64 * 1024
-FRAMES = (
-    'while read -r n && [ "$n" -gt 0 ]; do '
-    f"dd bs={BLOCK} count=$n iflag=fullblock 2>/dev/null || break; done"
-)
+FRAMES = f'while read -r n && [ "$n" -gt 0 ]; do dd bs={BLOCK} count=$n iflag=fullblock 2>/dev/null || break; done'
 
 
 class Lost(UnreachableError):
