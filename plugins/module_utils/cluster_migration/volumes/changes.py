@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Optional
 
 from .listing import Entry
 
@@ -49,11 +48,11 @@ class Changes:
 class Trust:
     """Which copies at the target are true. ``since`` None: none. ``equal``: names whose digests were found equal by now, or not."""
 
-    since: Optional[int] = None
+    since: int | None = None
     fine_times: bool = False
     equal: Mapping[bytes, bool] = field(default_factory=dict)
 
-    def of(self, entry: Entry, copy: Entry) -> Optional[bool]:
+    def of(self, entry: Entry, copy: Entry) -> bool | None:
         """None when only their digests can tell."""
         if self.since is None or (entry.size, entry.modified) != (copy.size, copy.modified):
             return False
@@ -136,7 +135,7 @@ def _add_file(found: Changes, names: list[Entry], target: Listing, gone: set[byt
     first = names[0]
     copies = [None if entry.name in gone else target.get(entry.name) for entry in names]
     copy = copies[0]
-    true: Optional[bool] = False
+    true: bool | None = False
     if copy is not None and _linked_alike(names, copies, target, gone):
         true = trust.of(first, copy)
     if true is None:
@@ -151,7 +150,7 @@ def _add_file(found: Changes, names: list[Entry], target: Listing, gone: set[byt
         found.facts.append(first)
 
 
-def _linked_alike(names: list[Entry], copies: list[Optional[Entry]], target: Listing, gone: set[bytes]) -> bool:
+def _linked_alike(names: list[Entry], copies: list[Entry | None], target: Listing, gone: set[bytes]) -> bool:
     """Whether the copies are one file with these names and no others."""
     groups_there = {copy.group if copy else None for copy in copies}
     if len(groups_there) != 1 or None in groups_there:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from ...backends.cluster import ClusterApi, Object, Resource
 from ...errors import ConflictError, ExistsError, ForbiddenError, MigrationFailed
@@ -142,7 +142,7 @@ class MoverPods:
             self._give_up(pod, namespace, claim, begun, deadline)
             time.sleep(_LOOK)
 
-    def _give_up(self, pod: Optional[Object], namespace: str, claim: str, begun: float, deadline: float) -> None:
+    def _give_up(self, pod: Object | None, namespace: str, claim: str, begun: float, deadline: float) -> None:
         why = obstacle(pod) if pod else ""
         where = f"the mover's pod of claim {namespace}/{claim} at {self.api.name}"
         if why.startswith(_NO_IMAGE) and time.monotonic() > begun + _IMAGE_SECONDS:

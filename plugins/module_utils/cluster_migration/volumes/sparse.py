@@ -66,8 +66,7 @@ def filled(content: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """Runs of blocks that are not all zeros: the number of the first, and whole blocks; the last block of all is filled up."""
     first = 0
     run = bytearray()
-    number = 0
-    for block in _blocks(content):
+    for number, block in enumerate(_blocks(content)):
         if block != _ZEROS:
             if not run:
                 first = number
@@ -75,7 +74,6 @@ def filled(content: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         if run and (block == _ZEROS or len(run) == _MOST_BLOCKS * BLOCK):
             yield first, bytes(run)
             run.clear()
-        number += 1
     if run:
         yield first, bytes(run)
 
