@@ -31,6 +31,10 @@ else chown "$u:$g" "$r" && chmod "$m" "$r" && touch -c -d "@$t" "$r" || bad=1; f
 done; exit $bad' sh"""
 
 
+class Shorter(Lost):
+    """A file became shorter while it was read, and all behind it did not come."""
+
+
 def make_folders(target: Mover, folders: Sequence[Entry]) -> None:
     """Upper ones first; nobody else looks into them until they have their facts."""
     if folders:
@@ -122,7 +126,7 @@ def read_files(source: Mover, files: Sequence[Entry], *, packed: bool = False) -
         finish(source, running, allowed=_SOME_LEFT)
     except (tarfile.TarError, zlib.error, EOFError) as error:
         # tar ends in the middle of a file that became shorter.
-        raise Lost(f"the files of claim {source.place} came to an early end") from error
+        raise Shorter(f"the files of claim {source.place} came to an early end") from error
     finally:
         running.close()
 
