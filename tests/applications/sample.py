@@ -181,13 +181,13 @@ def owned(item: Object, made: dict[tuple[str, str, str, str], Object]) -> Object
     return item
 
 
-def settle(kubectl: Kubectl, namespace: str = NAMESPACE, seconds: int = 300) -> None:
-    """Wait until its workloads are ready and its Job is through."""
-    for kind, names in (("deployment", ["web"]), ("statefulset", ["database"]), ("daemonset", ["watcher"])):
-        for name in names:
-            kubectl.run("-n", namespace, "rollout", "status", f"{kind}/{name}", f"--timeout={seconds}s")
-    kubectl.run("-n", namespace, "wait", "--for=condition=Complete", f"--timeout={seconds}s", "job/import")
-    kubectl.run("-n", namespace, "wait", "--for=condition=Ready", f"--timeout={seconds}s", "pod/alone")
+def settle(kubectl: Kubectl, namespace: str = NAMESPACE, seconds: int = 300, *, moved: bool = False) -> None:
+    """Wait until its workloads are ready and its Job is through; one that was through before it moved comes suspended."""
+    limit = f"--timeout={seconds}s"
+    for workload in ("deployment/web", "statefulset/database", "daemonset/watcher"):
+        kubectl.run("-n", namespace, "rollout", "status", workload, limit)
+    kubectl.run("-n", namespace, "wait", f"--for=condition={'Suspended' if moved else 'Complete'}", limit, "job/import")
+    kubectl.run("-n", namespace, "wait", "--for=condition=Ready", limit, "pod/alone")
 
 
 def remove(kubectl: Kubectl, namespace: str = NAMESPACE, seconds: int = 180) -> None:

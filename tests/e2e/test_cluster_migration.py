@@ -66,7 +66,7 @@ def test_all_of_it_moves(shop: Pair):
     assert not result.get("failed"), result.get("msg")
     assert result["migration"]["phase"] == "completed"
 
-    sample.settle(shop.target.kubectl, shop.namespace)
+    sample.settle(shop.target.kubectl, shop.namespace, moved=True)
     assert running(shop, SOURCE) == set()
     assert running(shop, TARGET) == {"web", "database"}
     assert {volume: without_starts(shop.target.contents(shop.namespace, *volume)) for volume in VOLUMES} == wanted
@@ -125,7 +125,7 @@ def test_what_changes_after_the_seed_comes_along(shop: Pair):
     wanted = shop.source.contents(shop.namespace, pod, path)
     result = shop.migrate("completed")
     assert not result.get("failed"), result.get("msg")
-    sample.settle(shop.target.kubectl, shop.namespace)
+    sample.settle(shop.target.kubectl, shop.namespace, moved=True)
     assert shop.target.contents(shop.namespace, pod, path) == wanted
 
 
