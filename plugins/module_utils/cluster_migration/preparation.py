@@ -12,7 +12,8 @@ from typing import Any, Callable
 from ..backends.cluster import ClusterAccess, ClusterApi
 from ..backends.kubernetes.connection import open_cluster
 from .course import Course
-from .engine import Engine, Parts, SeededVolumes
+from .engine import Engine
+from .parts import Parts, SeededVolumes
 from .policy import Policy
 from .preparing import Preparing
 from .request import Request

@@ -19,10 +19,10 @@ from ..errors import ConflictError, ExistsError, MigrationFailed, NotFoundError
 from . import resting
 from .bare_pods import BarePods
 from .resting import Memory, key_of, parts_of, shown
-from .store import MANAGER, MIGRATION
+from .store import FENCE, MANAGER, MIGRATION
 
 QUOTAS = Resource("", "v1", "ResourceQuota", "resourcequotas", namespaced=True)
-FENCE = "virt8ra-moved"
+
 _LOOK = 0.3
 _NAMED = 5
 _TRIES = 5

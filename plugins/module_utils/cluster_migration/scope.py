@@ -14,7 +14,7 @@ from ..errors import InputError
 from . import resting
 from .ordering import group_of, is_custom
 from .request import Request
-from .store import NAMESPACE
+from .store import FENCE, NAMESPACE
 
 _SYSTEM = ("kube-system", "kube-public", "kube-node-lease", NAMESPACE)
 # The cluster itself makes and keeps them: each cluster has its own.
@@ -50,7 +50,6 @@ _MADE_BY = {
 _SLICE_MAKERS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
 _SLICES = "endpointslice.kubernetes.io/managed-by"
 _DISTRIBUTION = ("objectset.rio.cattle.io/id", "objectset.rio.cattle.io/owner-name")
-FENCE = "virt8ra-moved"
 
 
 @dataclass(frozen=True)
@@ -101,14 +100,7 @@ def carried(item: Object, context: Context) -> str | None:
         return "is the cluster's own"
     if is_distributions(item):
         return "belongs to the Kubernetes distribution"
-    namespace = metadata.get("namespace", "")
-    if not namespace:
-        return _outside(item, context)
-    if namespace not in context.namespaces:
-        return "is in another namespace"
-    if item["kind"] == "Endpoints" and f"{namespace}/{metadata['name']}" in context.selecting:
-        return "is made by its Service"
-    return _within(item)
+    return _within(item, context) if metadata.get("namespace") else _outside(item, context)
 
 
 def is_distributions(item: Object) -> bool:
@@ -118,8 +110,10 @@ def is_distributions(item: Object) -> bool:
     return any(mark in marks for mark in _DISTRIBUTION)
 
 
-def _within(item: Object) -> str | None:
+def _within(item: Object, context: Context) -> str | None:
     metadata, kind = item["metadata"], item["kind"]
+    if metadata["namespace"] not in context.namespaces:
+        return "is in another namespace"
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     owner = resting.controller_of(item)
     if _makes(owner):
@@ -129,9 +123,13 @@ def _within(item: Object) -> str | None:
         "is the cluster's own": (kind, metadata["name"]) == ("ConfigMap", "kube-root-ca.crt"),
         "is this migration's own": (kind, metadata["name"]) == ("ResourceQuota", FENCE),
         "is made by its Service": (kind == "EndpointSlice" and labels.get(_SLICES) in _SLICE_MAKERS)
-        or (kind == "Endpoints" and _is_controllers(labels, annotations)),
+        or (kind == "Endpoints" and (_is_controllers(labels, annotations) or _where(item) in context.selecting)),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _where(item: Object) -> str:
+    return f"{item['metadata']['namespace']}/{item['metadata']['name']}"
 
 
 def _makes(owner: Mapping[str, Any]) -> bool:
