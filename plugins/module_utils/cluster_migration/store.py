@@ -17,6 +17,8 @@ from .journal import Journal
 
 NAMESPACE = "virt8ra-system"
 MANAGER = "virt8ra-federation"
+# The ResourceQuota that keeps pods from starting at the source once they run at the target.
+FENCE = "virt8ra-moved"
 MIGRATION = "federation.virt8ra.eu/migration"
 NAME = "federation.virt8ra.eu/name"
 # The quota of no pods in the source's namespaces, from before the target starts.
