@@ -170,6 +170,8 @@ class Engine:
             return Outcome(True, journal, plan)
         with self._at_work(journal, plan, preparation) as course:
             changed = self._round(course, preparation) or journal is None or journal.phase != journals.SYNCED
+            # Until the next round nothing of ours keeps a node from being drained.
+            self.parts.volumes(course, self.lease.check, self.report).tidy()
             return Outcome(changed, course.journal, plan)
 
     def complete(self, *, check: bool) -> Outcome:

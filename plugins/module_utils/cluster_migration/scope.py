@@ -14,7 +14,7 @@ from ..errors import InputError
 from . import resting
 from .ordering import group_of, is_custom
 from .request import Request
-from .store import FENCE, NAMESPACE
+from .store import FENCE, MIGRATION, NAMESPACE
 
 _SYSTEM = ("kube-system", "kube-public", "kube-node-lease", NAMESPACE)
 # The cluster itself makes and keeps them: each cluster has its own.
@@ -121,7 +121,7 @@ def _within(item: Object, context: Context) -> str | None:
     reasons = {
         "is a node's own": kind == "Pod" and resting.MIRROR in annotations,
         "is the cluster's own": (kind, metadata["name"]) == ("ConfigMap", "kube-root-ca.crt"),
-        "is this migration's own": (kind, metadata["name"]) == ("ResourceQuota", FENCE),
+        "is a migration's own": (kind, metadata["name"]) == ("ResourceQuota", FENCE) or MIGRATION in labels,
         "is made by its Service": (kind == "EndpointSlice" and labels.get(_SLICES) in _SLICE_MAKERS)
         or (kind == "Endpoints" and (_is_controllers(labels, annotations) or _where(item) in context.selecting)),
     }
