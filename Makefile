@@ -4,6 +4,8 @@
 # make demo GUEST=debian   with a full Debian guest, set up by cloud-init and reached by SSH at both sites
 # make test   every check and test          make bench   against the tools that a user would otherwise pick
 # make faults every fault in every phase of every mode
+# make e2e-kubernetes SOURCE_KUBECONFIG=es.yaml TARGET_KUBECONFIG=de.yaml   a whole application between two real clusters
+# make e2e-k3s K3S_BINARY=/path/to/k3s   the role k3s_cluster with a real k3s
 # make lab    the three sites, provisioned   make clean   takes away all that the others made
 
 SHELL := /bin/bash
@@ -22,7 +24,7 @@ export ANSIBLE_FORCE_COLOR ?= $(if $(shell test -t 1 && echo tty),1,)
 export PYTHONUNBUFFERED := 1
 export LC_ALL := C.UTF-8
 
-.PHONY: help demo lab test bench faults clean lint sanity unit integration second-core
+.PHONY: help demo lab test bench faults clean lint sanity unit integration e2e-kubernetes e2e-k3s second-core
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -47,6 +49,17 @@ $(VENV)/.ready: requirements.txt $(BUILD)/.packages
 $(VENV)/.test-ready: tests/requirements.txt $(VENV)/.ready
 	@echo "==> adding tests/requirements.txt to $(VENV)"
 	@$(BIN)/pip install --quiet --requirement tests/requirements.txt
+	@touch $@
+
+# Debian's, unless there is another one, whose package the same file would break.
+$(BUILD)/.kubectl: bindep.txt
+	@mkdir -p $(BUILD)
+	@if ! command -v kubectl > /dev/null; then \
+	    package=$$(sed -n 's/^\([a-z0-9.+-]\+\) *\[platform:dpkg kubectl\].*/\1/p' bindep.txt); \
+	    echo "==> installing the OS package $$package for kubectl"; \
+	    apt-get -qq update; \
+	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $$package > $(BUILD)/packages.log; \
+	fi
 	@touch $@
 
 # The link by which ansible.cfg finds this checkout as the collection virt8ra.federation.
@@ -104,11 +117,20 @@ unit: $(TEST_READY)
 integration: lab $(TEST_READY)
 	pytest tests/integration
 
-test: lint sanity lab second-core
-	pytest tests/unit tests/integration
+# Without kubeconfigs the pair is two doubles of an API server.
+e2e-kubernetes: $(TEST_READY) $(BUILD)/.kubectl
+	E2E_SOURCE_KUBECONFIG=$(abspath $(SOURCE_KUBECONFIG)) E2E_SOURCE_CONTEXT=$(SOURCE_CONTEXT) \
+	E2E_TARGET_KUBECONFIG=$(abspath $(TARGET_KUBECONFIG)) E2E_TARGET_CONTEXT=$(TARGET_CONTEXT) pytest tests/e2e
+
+# Without a binary it is a stand-in.
+e2e-k3s: $(TEST_READY)
+	K3S_BINARY=$(abspath $(K3S_BINARY)) pytest tests/integration/test_k3s_cluster.py
+
+test: lint sanity lab second-core $(BUILD)/.kubectl
+	pytest tests/unit tests/integration tests/e2e
 
 faults: lab $(TEST_READY)
 	python -m tests.faults
 
-bench: lab $(TEST_READY)
+bench: lab $(TEST_READY) $(BUILD)/.kubectl
 	python -m tests.benchmarks

@@ -15,7 +15,7 @@ import sys
 
 from .bench import ROOT, Lab, Row
 
-BENCHMARKS = ("inventory", "placement", "migration", "replication", "export")
+BENCHMARKS = ("inventory", "placement", "migration", "replication", "export", "objects")
 
 
 def main(names: list[str]) -> int:

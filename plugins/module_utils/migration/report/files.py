@@ -17,11 +17,11 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def write_report(report: dict[str, Any], folder: str) -> dict[str, str]:
-    """``{json, html}``: the paths, ``VM-ID.json`` and ``VM-ID.html``. InputError where they cannot be written.
+    """``{json, html}``: the paths, ``VM-ID.json`` and ``VM-ID.html``, a cluster's by its migration's name. InputError where they cannot be written.
 
     A report without events, which is what is left to tell after the release, leaves a fuller one as it is.
     """
-    name = _UNSAFE.sub("_", str(report.get("vm", ""))).strip("._") or "vm"
+    name = _UNSAFE.sub("_", str(report.get("vm") or report.get("name") or "")).strip("._") or "vm"
     stem = f"{name}-{_UNSAFE.sub('_', str(report.get('id', '')))[:8]}"
     paths = {"json": str(Path(folder) / f"{stem}.json"), "html": str(Path(folder) / f"{stem}.html")}
     if not report.get("events") and read_text(paths["json"]):

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from ...shown import clock, duration, mapping, mappings, number, plain, rate, whole, written
 from ...sizes import show_size
+from . import cluster
+from .pieces import cells, section, table
 from .spans import CAME_OVER, TAKEN_BACK, gaps, is_over, spans
 from .style import PAGE
+from .subject import subject_of
 from .timeline import timeline
 
 Report = Mapping[str, Any]
@@ -21,15 +24,18 @@ Report = Mapping[str, Any]
 def html(report: Report) -> str:
     """The page. Every key may be missing; texts are shown as they are, never as markup.
 
-    :param report: what vm_migration returns as ``report``; ``error`` beside it where it failed
+    :param report: what vm_migration and cluster_migration return as ``report``; ``error`` beside it where it failed
     """
-    vm = plain(report.get("vm")) or "a VM"
-    sections = (_timeline(report), _rounds(report), _disks(report), _checks(report))
+    about = subject_of(report)
+    if about.is_cluster:
+        sections = (_timeline(report), cluster.objects(report), cluster.volumes(report), cluster.checks(report))
+    else:
+        sections = (_timeline(report), _rounds(report), _disks(report), _checks(report))
     return "\n".join(
         [
             "<!DOCTYPE html>",
             '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">',
-            f"<title>Migration of {escape(vm)}</title><style>{PAGE}</style></head><body>",
+            f"<title>Migration of {escape(about.name)}</title><style>{PAGE}</style></head><body>",
             f'<p class="over">{_over(report)}</p>',
             f"<h1>{escape(verdict(report))}</h1>",
             *_boxes(report),
@@ -43,13 +49,14 @@ def html(report: Report) -> str:
 
 def verdict(report: Report) -> str:
     """What came of it, as one sentence."""
-    vm = plain(report.get("vm")) or "The VM"
+    about = subject_of(report)
+    vm = about.name[0].upper() + about.name[1:] if about.is_cluster or not report.get("vm") else about.name
     source, target = plain(report.get("source")) or "its source", plain(report.get("target")) or "its target"
     figures = mapping(report, "figures")
     if report.get("phase") in CAME_OVER:
         down = number(figures, "downtime_ms")
         told = "" if not down else f", after {duration(down / 1000)} of downtime"
-        checked = "both ends were checked" if report.get("mode") == "live" else "every extent and both ends were checked"
+        checked = "both ends were checked" if report.get("mode") == "live" else f"{about.compared} and both ends were checked"
         proof = checked if figures.get("verified") is True else "not all of it could be checked"
         return f"{vm} is at {target}{told}; {proof}"
     if report.get("phase") in TAKEN_BACK:
@@ -57,7 +64,7 @@ def verdict(report: Report) -> str:
     if report.get("error"):
         return f"{vm} is at {source}; the migration to {target} did not come to its end yet"
     if report.get("phase") == "synced":
-        return f"{vm} runs at {source}; its disks are in step at {target}"
+        return f"{vm} runs at {source}; its {about.copied} in step at {target}"
     return f"{vm} is on its way from {source} to {target}" if report.get("phase") else f"No migration of {vm} is known"
 
 
@@ -96,31 +103,12 @@ def _tiles(report: Report) -> str:
     return f'<dl class="tiles">{told}</dl>' if told else ""
 
 
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{title}</h2>{body}</section>"
-
-
-def _table(caption: str, heads: Sequence[str], rows: Iterable[str]) -> str:
-    head = "".join(f'<th scope="col"{_right(name)}>{name.strip("#")}</th>' for name in heads)
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f'<div class="wide"><table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _right(name: str) -> str:
-    """Columns of numbers are marked with # and stand to the right."""
-    return ' class="n"' if name.startswith("#") else ""
-
-
-def _cells(*values: str) -> str:
-    return "".join(f'<td class="n">{value[1:]}</td>' if value.startswith("#") else f"<td>{value}</td>" for value in values)
-
-
 def _timeline(report: Report) -> str:
     found = spans(report)
     if not found:
         return ""
     rows = [
-        _cells(
+        cells(
             f"#{span.number}",
             escape(span.sentence),
             f"#{clock(span.began)}",
@@ -130,7 +118,7 @@ def _timeline(report: Report) -> str:
     ]
     idle = "".join(f"<p>Nothing was copied for {duration(gap.seconds)} from {clock(gap.began)} UTC on.</p>" for gap in gaps(found))
     picture = f'<div class="wide">{timeline(report)}</div>'
-    return _section("When", picture + idle + _table("The phases, in UTC", ("#", "phase", "#began", "#took"), rows))
+    return section("When", picture + idle + table("The phases, in UTC", ("#", "phase", "#began", "#took"), rows))
 
 
 def _rounds(report: Report) -> str:
@@ -148,9 +136,9 @@ def _rounds(report: Report) -> str:
         kind = " ".join(filter(None, (plain(entry.get("kind")), plain(entry.get("reason")))))
         speed = number(entry, "bytes_per_second")
         rows.append(
-            _cells(f"#{whole(entry, 'round')}", escape(kind))
+            cells(f"#{whole(entry, 'round')}", escape(kind))
             + f'<td class="barcell">{meter}</td>'
-            + _cells(
+            + cells(
                 f"#{show_size(sent)}",
                 f"#{show_size(dirty)}",
                 f"#{duration(number(entry, 'seconds') or 0.0)}",
@@ -158,7 +146,7 @@ def _rounds(report: Report) -> str:
             )
         )
     heads = ("#round", "what", "sent, and dirty below", "#sent", "#dirty", "#took", "#speed")
-    return _section("What went over", _table("Bytes of each round", heads, rows))
+    return section("What went over", table("Bytes of each round", heads, rows))
 
 
 def _disks(report: Report) -> str:
@@ -168,7 +156,7 @@ def _disks(report: Report) -> str:
         disk = mapping(disks, name)
         formats = list(dict.fromkeys(filter(None, (plain(disk.get("source_format")), plain(disk.get("format"))))))
         rows.append(
-            _cells(
+            cells(
                 f"<strong>{escape(plain(name))}</strong>",
                 f"#{show_size(whole(disk, 'capacity'))}",
                 escape(" to ".join(formats)),
@@ -178,7 +166,7 @@ def _disks(report: Report) -> str:
             )
         )
     heads = ("disk", "#size", "format", "from", "to", "#read back")
-    return _section("Disks", _table("Where each disk was and is", heads, rows)) if rows else ""
+    return section("Disks", table("Where each disk was and is", heads, rows)) if rows else ""
 
 
 def _checks(report: Report) -> str:
@@ -202,7 +190,7 @@ def _checks(report: Report) -> str:
         checks.append((None, f"The owner is {plain(report.get('source'))}; no other copy may start"))
     marks = {True: ("good", "✓"), False: ("bad", "✗"), None: ("soft", "•")}
     items = "".join(f'<li><span class="mark {marks[good][0]}">{marks[good][1]}</span>{escape(text)}</li>' for good, text in checks)
-    return _section("Checks", f'<ul class="checks">{items}</ul>') if items else ""
+    return section("Checks", f'<ul class="checks">{items}</ul>') if items else ""
 
 
 def _copy_left(phase: Any, receipt: Report) -> str:
@@ -215,9 +203,10 @@ def _copy_left(phase: Any, receipt: Report) -> str:
 
 
 def _foot(report: Report) -> str:
+    about = subject_of(report)
     ended = report.get("ended") if is_over(report) else None
     words = [
-        f"Migration {plain(report.get('id'))} of VM {plain(report.get('uuid'))}",
+        f"Migration {plain(report.get('id'))} of {about.identity}",
         f"mode {plain(report.get('mode'))}: {plain(report['mode_reason'])}" if report.get("mode_reason") else "",
         f"ended {written(ended)}" if ended else "",
         "made by virt8ra.federation",

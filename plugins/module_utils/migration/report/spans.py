@@ -34,6 +34,7 @@ _KINDS = {
     "waiting": "wait",
     "rolled": "back",
     "aborted": "back",
+    "releasing": "wait",
 }
 
 

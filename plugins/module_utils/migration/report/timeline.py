@@ -13,6 +13,7 @@ from ...shown import clock, duration, plain
 from .scale import Scale
 from .spans import CAME_OVER, Interval, Span, downtime, gaps, guest_ran, is_over, spans
 from .style import PICTURE
+from .subject import subject_of
 
 WIDTH = 960
 _LEFT, _RIGHT = 150, 940
@@ -70,9 +71,9 @@ class _Panel:
             x, width = self._bar(ran.began, ended, 2)
             word = f"{'runs' if ran.ended is None else 'ran'} at {name}"
             parts.append(f'<rect class="run" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{_LANE}" rx="4">')
-            parts.append(f"<title>The guest {escape(word)}</title></rect>")
+            parts.append(f"<title>The {picture.runner} {escape(word)}</title></rect>")
             word = next(
-                (text for text in (f"guest {word}", "guest runs" if ran.ended is None else "guest ran") if _fits(text, width)), ""
+                (text for text in (f"{picture.runner} {word}", f"{picture.runner} {word.split()[0]}") if _fits(text, width)), ""
             )
             parts.append(f'<text class="on" x="{x + 8:.1f}" y="{y + 21:.1f}">{escape(word)}</text>')
         return parts
@@ -151,6 +152,7 @@ class _Picture:
         self.spans = spans(report)
         self.gaps = gaps(self.spans)
         self.pause = downtime(report, self.spans)
+        self.runner = subject_of(report).runner
         self.ran = guest_ran(report, self.spans, self.pause)
 
     def name(self, end: str) -> str:
@@ -185,9 +187,9 @@ class _Picture:
         return Scale(began - room, ended + room, _LEFT, _RIGHT)
 
     def sentence(self) -> str:
-        parts = [f"{end.capitalize()} {self.name(end)}: {_lives(self.ran[end])}." for end in ("source", "target")]
+        parts = [f"{end.capitalize()} {self.name(end)}: {_lives(self.ran[end], self.runner)}." for end in ("source", "target")]
         if self.pause is not None and self.pause.ended is not None:
-            parts.append(f"The guest was down for {duration(self.pause.seconds)} from {clock(self.pause.began)}.")
+            parts.append(f"The {self.runner} was down for {duration(self.pause.seconds)} from {clock(self.pause.began)}.")
         parts += [f"Nothing was at work for {duration(gap.seconds)} from {clock(gap.began)}." for gap in self.gaps]
         return " ".join(parts)
 
@@ -207,7 +209,7 @@ def timeline(report: Mapping[str, Any], *, alone: bool = False) -> str:
         height = below.bottom
     parts += _legend(picture, height + 22)
     height += 36
-    title = f"Timeline of the migration of VM {plain(report.get('vm'))}".rstrip()
+    title = f"Timeline of the migration of {subject_of(report).identity}"
     head = f'<svg class="timeline" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" role="img"'
     if alone:
         head += f' width="{WIDTH}" height="{height:.0f}"'
@@ -234,9 +236,9 @@ def _lens(whole: Scale, near: Scale, above: _Panel, below: _Panel) -> list[str]:
 
 
 def _legend(picture: _Picture, y: float) -> list[str]:
-    kinds = [("run", "guest runs")] if any(picture.ran.values()) else []
+    kinds = [("run", f"{picture.runner} runs")] if any(picture.ran.values()) else []
     kinds += [(kind, word) for kind, word in _WORDS.items() if any(span.kind == kind for span in picture.spans)]
-    kinds += [("down", "guest down")] if picture.pause else []
+    kinds += [("down", f"{picture.runner} down")] if picture.pause else []
     kinds += [("idle", "nothing at work")] if picture.gaps else []
     parts, x = [], float(_LEFT)
     for kind, word in kinds:
@@ -247,11 +249,11 @@ def _legend(picture: _Picture, y: float) -> list[str]:
     return parts
 
 
-def _lives(ran: list[Interval]) -> str:
+def _lives(ran: list[Interval], runner: str) -> str:
     if not ran:
-        return "the guest did not run there"
+        return f"the {runner} did not run there"
     words = [f"from {clock(one.began)} {'on' if one.ended is None else f'to {clock(one.ended)}'}" for one in ran]
-    return f"the guest ran there {' and '.join(words)}"
+    return f"the {runner} ran there {' and '.join(words)}"
 
 
 def _arrow(x: float, tip: float) -> str:
