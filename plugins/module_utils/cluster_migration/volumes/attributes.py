@@ -67,7 +67,7 @@ rm -f "$given"; exit $code"""
     gone = [name + b":" + unescaped(file) for file, name in extra]
     if gone:
         data, reads = listed(gone)
-        ask(target, f"cd /data || exit 9; {reads} sh -c 'for r; do setfattr -h -x \"${{r%%:*}}\" -- \"./${{r#*:}}\"; done' sh", data)
+        ask(target, f'cd /data || exit 9; {reads} sh -c \'for r; do setfattr -h -x "${{r%%:*}}" -- "./${{r#*:}}"; done\' sh', data)
 
 
 def unescaped(name: bytes) -> bytes:

@@ -9,6 +9,7 @@ and the target's gets an archive that is written here, of whole files only.
 
 from __future__ import annotations
 
+import io
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -163,14 +164,14 @@ def unpacked(packed: Iterable[bytes]) -> Iterator[bytes]:
         raise EOFError
 
 
-class _Stream:
+class _Stream(io.RawIOBase):
     """Pieces as tarfile reads them."""
 
     def __init__(self, source: Iterator[bytes]) -> None:
         self._source = source
         self._held = b""
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         parts = [self._held]
         have = len(self._held)
         while have < size:

@@ -60,7 +60,8 @@ class Volume:
         now = next((word[4:] for word in told[0] if word.startswith("now=")), "")
         if not now.isdigit():
             raise Lost(f"the mover's pod of claim {self.source.place} does not tell its time")
-        return Able(*(all(word in words for words in told) for word in ("fine-times", "attributes")), now=int(now))
+        fine_times, kept = (all(word in words for words in told) for word in ("fine-times", "attributes"))
+        return Able(fine_times, kept, int(now))
 
     def _list(self, mover: Mover) -> Listing:
         found = parse(ask(mover, LIST))
