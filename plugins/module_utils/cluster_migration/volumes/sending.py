@@ -9,6 +9,7 @@ and the target's gets an archive that is written here, of whole files only.
 
 from __future__ import annotations
 
+import io
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,13 +27,21 @@ _FACTS = r"""cd /data || exit 9; {list} sh -c '
 bad=0
 for r; do
 m=${{r%%:*}}; r=${{r#*:}}; u=${{r%%:*}}; r=${{r#*:}}; g=${{r%%:*}}; r=${{r#*:}}; t=${{r%%:*}}; r=${{r#*:}}
+if [ -L "$r" ]; then :; elif [ -e "$r" ]; then :; else continue; fi
 if [ -L "$r" ]; then chown -h "$u:$g" "$r" && touch -h -d "@$t" "$r" || bad=1
 else chown "$u:$g" "$r" && chmod "$m" "$r" && touch -c -d "@$t" "$r" || bad=1; fi
 done; exit $bad' sh"""
 
 
 class Shorter(Lost):
-    """A file became shorter while it was read, and all behind it did not come."""
+    """A file became shorter while it was read: tar ended in the middle, and all behind it did not come."""
+
+    def __init__(self, source: Mover) -> None:
+        super().__init__(f"the files of claim {source.place} came to an early end")
+
+
+# What an archive that breaks off is to those who read it.
+_EARLY = (tarfile.TarError, zlib.error, EOFError)
 
 
 def make_folders(target: Mover, folders: Sequence[Entry]) -> None:
@@ -122,21 +131,23 @@ def read_files(source: Mover, files: Sequence[Entry], *, packed: bool = False) -
                 file = archive.extractfile(info) if info.isreg() else None
                 if file is not None:
                     info.uname = info.gname = ""
-                    yield info, _content(file, info.size)
+                    yield info, _content(source, file, info.size)
         finish(source, running, allowed=_SOME_LEFT)
-    except (tarfile.TarError, zlib.error, EOFError) as error:
-        # tar ends in the middle of a file that became shorter.
-        raise Shorter(f"the files of claim {source.place} came to an early end") from error
+    except _EARLY as error:
+        raise Shorter(source) from error
     finally:
         running.close()
 
 
-def _content(file: IO[bytes], size: int) -> Iterator[bytes]:
+def _content(source: Mover, file: IO[bytes], size: int) -> Iterator[bytes]:
     left = size
     while left:
-        piece = file.read(min(left, _FRAME // 4))
+        try:
+            piece = file.read(min(left, _FRAME // 4))
+        except _EARLY as error:
+            raise Shorter(source) from error
         if not piece:
-            raise EOFError
+            raise Shorter(source)
         left -= len(piece)
         yield piece
 
@@ -153,14 +164,14 @@ def unpacked(packed: Iterable[bytes]) -> Iterator[bytes]:
         raise EOFError
 
 
-class _Stream:
+class _Stream(io.RawIOBase):
     """Pieces as tarfile reads them."""
 
     def __init__(self, source: Iterator[bytes]) -> None:
         self._source = source
         self._held = b""
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         parts = [self._held]
         have = len(self._held)
         while have < size:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Callable
 
 from ...crew import work_through_stream
 from . import attributes, memory, sending
@@ -59,7 +60,8 @@ class Volume:
         now = next((word[4:] for word in told[0] if word.startswith("now=")), "")
         if not now.isdigit():
             raise Lost(f"the mover's pod of claim {self.source.place} does not tell its time")
-        return Able(*(all(word in words for words in told) for word in ("fine-times", "attributes")), now=int(now))
+        fine_times, kept = (all(word in words for words in told) for word in ("fine-times", "attributes"))
+        return Able(fine_times, kept, int(now))
 
     def _list(self, mover: Mover) -> Listing:
         found = parse(ask(mover, LIST))
@@ -100,7 +102,8 @@ class Volume:
         lock = threading.Lock()
 
         def plain(batch: list[Entry]) -> None:
-            size = self._send(batch)
+            size = sending.send_files(self.source, self.target, batch, self.figures.moved)
+            self.figures.done(len(batch))
             with lock:
                 total.append(size)
 
@@ -116,25 +119,13 @@ class Volume:
             (sparse, [entry for entry in found.files if entry.sparse]),
         ):
             share = max(2**20, min(64 * 2**20, sum(entry.size for entry in files) // (2 * self.lanes)))
-            work_through_stream(sending.batches(files, most_bytes=share), send, workers=self.lanes)
+            work_through_stream(sending.batches(files, most_bytes=share), _halved(send), workers=self.lanes)
         sending.make_others(self.target, found.others, found.links)
         if self.able.fine_times:
             # What vanished meanwhile has no facts to set.
             facts = [here for here in facts if here.name not in {entry.name for entry in found.facts}]
         sending.set_facts(self.target, [*facts, *found.facts], fine_times=self.able.fine_times)
         return sum(total)
-
-    def _send(self, batch: list[Entry]) -> int:
-        """A file that becomes shorter under the reader takes those behind it along: it is left to the next pass, alone."""
-        try:
-            size = sending.send_files(self.source, self.target, batch, self.figures.moved)
-        except sending.Shorter:
-            if len(batch) == 1:
-                return 0
-            half = len(batch) // 2
-            return self._send(batch[:half]) + self._send(batch[half:])
-        self.figures.done(len(batch))
-        return size
 
     def _bring_attributes(self) -> bool:
         """Whether any was to be set or taken away."""
@@ -179,3 +170,17 @@ class Volume:
             files_of = {file for file in {*mine, *others} if mine.get(file, {}) != others.get(file, {})}
             names += [f"{file.decode('utf-8', 'backslashreplace')} (attributes)" for file in sorted(files_of)]
         return size, names
+
+
+def _halved(send: Callable[[list[Entry]], None]) -> Callable[[list[Entry]], None]:
+    """A file that becomes shorter under the reader takes those behind it along. Alone it is left to the next pass."""
+
+    def one(batch: list[Entry]) -> None:
+        try:
+            send(batch)
+        except sending.Shorter:
+            half = len(batch) // 2
+            for part in (batch[:half], batch[half:]) if half else ():
+                one(part)
+
+    return one

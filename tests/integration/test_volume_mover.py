@@ -1,0 +1,223 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Volumes' data through mover pods between two doubles: real files, real busybox, real HTTP."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.virt8ra.federation.plugins.module_utils.backends.cluster import ClusterAccess, ClusterApi
+from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes.connection import open_cluster
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes import attributes
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.moves import VolumeMoves, VolumePair
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.pods import pod_name
+from ansible_collections.virt8ra.federation.plugins.module_utils.errors import FederationError, MigrationFailed
+
+from tests.applications.sample import Kubectl
+from tests.applications.volume import SPARSE, Entry, blocks_of, change_volume_data, read_volume, write_volume_data
+from tests.doubles.kubernetes.client import Cluster
+
+NAMESPACE = "movers"
+CLAIM = "data"
+MIGRATION = "m-1"
+PAIR = VolumePair(NAMESPACE, CLAIM)
+SECOND = 1_000_000_000
+
+
+@dataclasses.dataclass
+class Ends:
+    source: Cluster
+    target: Cluster
+    apis: list[ClusterApi]
+    told: list[tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=list)
+
+    def moves(self, **options: Any) -> VolumeMoves:
+        given = {"image": "busybox:1.37", "workers": 4, "check": lambda: None, **options}
+        given.setdefault("report", lambda phase, figures: self.told.append((phase, figures)))
+        return VolumeMoves(self.apis[0], self.apis[1], MIGRATION, **given)
+
+    def folder(self, cluster: Cluster) -> Path:
+        claim = Kubectl(cluster.kubeconfig).get("pvc", CLAIM, NAMESPACE) or {}
+        return cluster.volume(claim["spec"]["volumeName"])
+
+    @property
+    def here(self) -> Path:
+        return self.folder(self.source)
+
+    @property
+    def there(self) -> Path:
+        return self.folder(self.target)
+
+
+def claim(name: str = CLAIM) -> dict[str, Any]:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
+
+
+def user(name: str = CLAIM) -> dict[str, Any]:
+    """A pod that uses the claim."""
+    container = {
+        "name": "main",
+        "image": "busybox:1.37",
+        "command": ["sleep", "100000"],
+        "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+    }
+    spec = {"containers": [container], "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": name}}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"user-{name}", "namespace": NAMESPACE}, "spec": spec}
+
+
+@pytest.fixture
+def ends(tmp_path: Path) -> Iterator[Ends]:
+    with Cluster.start(tmp_path / "es", name="es") as source, Cluster.start(tmp_path / "de", name="de") as target:
+        for cluster in (source, target):
+            kubectl = Kubectl(cluster.kubeconfig)
+            kubectl.create([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
+            kubectl.create([claim()])
+        kubectl = Kubectl(source.kubeconfig)
+        kubectl.create([user()])
+        kubectl.run("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/user-data", "--timeout=60s")
+        apis = [open_cluster(ClusterAccess(str(cluster.kubeconfig), patience=20)) for cluster in (source, target)]
+        yield Ends(source, target, apis)
+        for api in apis:
+            api.close()
+
+
+def facts(folder: Path, *, times: bool = True) -> dict[str, Entry]:
+    """As a busybox can set them: times in whole seconds."""
+    return {
+        name: dataclasses.replace(entry, time_ns=entry.time_ns // SECOND if times else 0)
+        for name, entry in read_volume(folder).items()
+    }
+
+
+def folder_times(folder: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(folder)): int(path.stat().st_mtime)
+        for path in [folder, *folder.rglob("*")]
+        if path.is_dir() and not path.is_symlink()
+    }
+
+
+def test_all_that_is_hard_to_copy(ends: Ends) -> None:
+    write_volume_data(ends.here, files=2000)
+    os.mkfifo(ends.here / "pipe", 0o640)
+    moves = ends.moves()
+
+    sent = moves.seed([PAIR])
+
+    assert facts(ends.there) == facts(ends.here)
+    assert folder_times(ends.there) == folder_times(ends.here)
+    assert sent > 4 * 2**20
+    assert blocks_of(ends.there / SPARSE) < 2**20
+    assert moves.compare([PAIR]) > 64 * 2**20
+    assert moves.attributes == {"movers/data": attributes.KEPT}
+    assert ends.told[-1][0] == "verify" and ends.told[-1][1]["files"] == ends.told[-1][1]["total_files"] > 2000
+
+
+def test_a_delta_sends_what_changed(ends: Ends) -> None:
+    write_volume_data(ends.here, files=2000)
+    moves = ends.moves()
+    moves.seed([PAIR])
+    inodes = {path: path.lstat().st_ino for path in ends.there.rglob("*")}
+
+    change_volume_data(ends.here)
+    sent = ends.moves().delta([PAIR], at_rest=True)
+
+    assert facts(ends.there) == facts(ends.here)
+    assert folder_times(ends.there) == folder_times(ends.here)
+    assert 0 < sent < 10_000
+    new = {path.name for path, inode in inodes.items() if path.exists() and path.lstat().st_ino != inode}
+    # One name of a file with many is another file now: the others are sent together.
+    assert new <= {"00003", "00004", "empty", "sticky", "relative", "hard-1", "hard-2", "hard-3", "plain.txt"}
+    assert {"00003", "00004"} <= new
+    assert ends.moves().delta([PAIR], at_rest=True) == 0
+    moves.compare([PAIR])
+
+
+def test_one_wrong_byte_is_found(ends: Ends) -> None:
+    write_volume_data(ends.here, files=20)
+    moves = ends.moves()
+    moves.seed([PAIR])
+    wrong = ends.there / "many" / "00007"
+    before = wrong.stat()
+    with wrong.open("r+b") as file:
+        file.write(b"?")
+    os.utime(wrong, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    with pytest.raises(MigrationFailed, match="movers/data differs at the target: many/00007;"):
+        moves.compare([PAIR])
+
+    moves.delta([PAIR], at_rest=True)
+    moves.compare([PAIR])
+    assert facts(ends.there) == facts(ends.here)
+
+
+def test_the_source_is_only_read_and_no_pod_is_left(ends: Ends) -> None:
+    write_volume_data(ends.here, files=5)
+    before = read_volume(ends.here)
+    moves = ends.moves()
+    moves.seed([PAIR])
+    assert {each["pod"] for each in ends.source.writers(CLAIM)} == {"user-data"}
+    moves.tidy([NAMESPACE])
+    for cluster in (ends.source, ends.target):
+        pods = [pod["metadata"]["name"] for pod in Kubectl(cluster.kubeconfig).each("pods", NAMESPACE)]
+        assert pods == (["user-data"] if cluster is ends.source else [])
+    assert read_volume(ends.here) == before
+
+
+def test_a_plain_image_says_what_it_cannot_keep(ends: Ends) -> None:
+    write_volume_data(ends.here, files=5)
+    moves = ends.moves(image="busybox-plain:1.37")
+    moves.seed([PAIR])
+    moves.compare([PAIR])
+    assert moves.attributes == {"movers/data": attributes.UNREADABLE}
+    assert {entry.sha256 for entry in facts(ends.there).values()} == {entry.sha256 for entry in facts(ends.here).values()}
+
+
+def test_a_full_volume_is_told(ends: Ends) -> None:
+    moves = ends.moves()
+    moves.seed([PAIR])
+    write_volume_data(ends.here, files=5)
+    # Pods that run do not see it.
+    moves.tidy([NAMESPACE])
+    ends.target.fault({"disk_full": ends.there.name})
+
+    with pytest.raises(FederationError, match="the volume of claim movers/data at de is full; make the claim at the target larger"):
+        moves.delta([PAIR])
+
+    moves.tidy([NAMESPACE])
+    ends.target.fault({})
+    moves.delta([PAIR], at_rest=True)
+    moves.compare([PAIR])
+
+
+@pytest.mark.parametrize("end", ["source", "target"])
+def test_a_lost_pod_is_made_anew(ends: Ends, end: str) -> None:
+    """It is evicted in the middle of the large file."""
+    write_volume_data(ends.here, files=300)
+    faults = []
+
+    def check() -> None:
+        if not faults and ends.told and ends.told[-1][1]["bytes"]:
+            faults.append(getattr(ends, end).fault({"evict": pod_name(MIGRATION, CLAIM)}))
+
+    moves = ends.moves(check=check)
+    moves.seed([PAIR])
+    moves.compare([PAIR])
+    assert facts(ends.there) == facts(ends.here)
+
+
+def test_a_cut_connection_is_begun_anew(ends: Ends) -> None:
+    write_volume_data(ends.here, files=300)
+    ends.target.fault({"drop_exec_after": 1_000_000})
+    ends.source.fault({"drop_exec_after": 3_000_000})
+    moves = ends.moves()
+    moves.seed([PAIR])
+    moves.compare([PAIR])
+    assert facts(ends.there) == facts(ends.here)
