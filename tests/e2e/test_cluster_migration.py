@@ -9,6 +9,7 @@ Nothing in here knows which of them it is, but for what ``pair.doubles()`` skips
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import pytest
 
@@ -43,8 +44,8 @@ def running(pair: Pair, end: int) -> set[str]:
 
 
 def without_starts(entries: dict[str, Entry]) -> dict[str, Entry]:
-    """The database notes each of its starts: that file is no loss."""
-    return {name: entry for name, entry in entries.items() if name != "starts"}
+    """The database notes each of its starts: that file is no loss. A busybox sets times to the second."""
+    return {name: replace(entry, time_ns=entry.time_ns // 10**9) for name, entry in entries.items() if name != "starts"}
 
 
 def test_the_plan_touches_nothing(shop: Pair):
@@ -126,7 +127,7 @@ def test_what_changes_after_the_seed_comes_along(shop: Pair):
     result = shop.migrate("completed")
     assert not result.get("failed"), result.get("msg")
     sample.settle(shop.target.kubectl, shop.namespace, moved=True)
-    assert shop.target.contents(shop.namespace, pod, path) == wanted
+    assert without_starts(shop.target.contents(shop.namespace, pod, path)) == without_starts(wanted)
 
 
 def test_aborted_leaves_the_source_as_it_was(shop: Pair):
