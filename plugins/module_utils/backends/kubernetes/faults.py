@@ -28,6 +28,11 @@ class Question:
     name: str = ""
     namespace: str = ""
 
+    @property
+    def is_secret(self) -> bool:
+        """Whether what the API says may show what must not be shown."""
+        return self.resource.partition("/")[0] == "secrets"
+
     def __str__(self) -> str:
         place = f" in namespace {self.namespace}" if self.namespace else ""
         name = f" {self.name}" if self.name else ""
@@ -62,7 +67,7 @@ def message(status: Mapping[str, Any]) -> str:
 
 
 def _told(question: Question, status: Mapping[str, Any], otherwise: str) -> str:
-    if question.resource.partition("/")[0] != "secrets":
+    if not question.is_secret:
         said = message(status) or otherwise
     else:
         fields = ", ".join(str(cause.get("field", "")) for cause in _causes(status))
@@ -80,8 +85,7 @@ def _forbidden(question: Question, said: str) -> FederationError:
     found = _NOT_ALLOWED.search(said)
     # A policy, a quota or a namespace on its way out refuses with the same code, and no right would help.
     if found is None and said and "forbidden:" in said:
-        secret = question.resource.partition("/")[0] == "secrets"
-        why = "was refused by an admission policy" if secret else said
+        why = "was refused by an admission policy" if question.is_secret else said
         error: FederationError = BackendError(f"cluster {question.cluster}: {question}: {why}")
         error.details = {"reason": "Forbidden", "code": 403}
         return error

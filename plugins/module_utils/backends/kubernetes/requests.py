@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import BackendError, FederationError, UnreachableError
-from .faults import Question, refusal
+from .faults import Question, message, refusal
 from .kubeconfig import Login
 from .patience import Patience
 from .sdk import urllib3
@@ -134,11 +134,12 @@ class Requests:
     def _refusal(self, request: Request, code: int, body: dict[str, Any]) -> FederationError:
         if code == 401:
             return self.unknown_user()
-        if code in (502, 503, 504) and not _is_status(body):
-            what = f"cluster {request.question.cluster}: {request.question}: the server was away for {self._patience:g} s ({code})"
-            return UnreachableError(
-                what, option=self.login.access.option, value=self.login.server, remedy="run again when it is back"
-            )
+        if code in (502, 503, 504):
+            said = f": {message(body)}" if message(body) and not request.question.is_secret else ""
+            tried = f" for {self._patience:g} s" if request.repeatable and self._patience else ""
+            what = f"cluster {request.question.cluster}: {request.question}: the server was away{tried} ({code}{said})"
+            remedy = "run again when it is back"
+            return UnreachableError(what, option=self.login.access.option, value=self.login.access.kubeconfig, remedy=remedy)
         return refusal(request.question, code, body)
 
     def unknown_user(self) -> UnreachableError:

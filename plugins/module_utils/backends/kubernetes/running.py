@@ -22,7 +22,8 @@ from .framing import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frames, fram
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 _STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
-_FRAME = 64 * 1024 - 1
+# With the channel's number, what a frame's short form holds.
+_FRAME = 64 * 1024 - 2
 _STDERR_KEPT = 4096
 _PING_SECONDS = 15.0
 _SILENCE_SECONDS = 120.0
@@ -49,9 +50,8 @@ class PodCommand(Running):
     def send(self, data: bytes) -> None:
         """Returns when all of it is on its way. To a command that has ended nothing is sent: ``end`` tells of it."""
         for start in range(0, len(data), _FRAME):
-            if self._over:
-                return
-            self._line.put(framed(b"\0" + data[start : start + _FRAME]))
+            if not self._over:
+                self._line.put(framed(b"\0" + data[start : start + _FRAME]))
             self._flush()
 
     def close_stdin(self) -> bool:
@@ -88,10 +88,9 @@ class PodCommand(Running):
         return bool(self._status) or self._closed or bool(self._line.lost)
 
     def _at_end(self) -> bool:
-        """Whether nothing more can come; UnreachableError when the line ended before the command did."""
+        """Whether nothing more can come."""
+        self._check_line()
         if self._closed or self._line.lost:
-            if not self._status:
-                raise self._lost(self._line.lost or "the server ended it")
             return True
         return bool(self._status) and time.monotonic() - self._line.heard > _HANG_UP_SECONDS
 
@@ -100,8 +99,12 @@ class PodCommand(Running):
             self._turn()
             if time.monotonic() - max(self._line.gone, self._line.heard) > _STUCK_SECONDS:
                 raise self._lost(f"nothing went for {_STUCK_SECONDS:g} s")
-        if self._line.lost and not self._status:
-            raise self._lost(self._line.lost)
+        self._check_line()
+
+    def _check_line(self) -> None:
+        """UnreachableError when the line ended before the command did."""
+        if (self._closed or self._line.lost) and not self._status:
+            raise self._lost(self._line.lost or "the server ended it")
 
     def _turn(self) -> None:
         self._take(self._line.turn(1.0))

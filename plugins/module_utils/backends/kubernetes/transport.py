@@ -29,7 +29,10 @@ def client_for(login: Login) -> Any:
     if login.tls is not None:
         arguments["ssl_context"] = login.tls
         if login.server_name:
-            arguments.update(server_hostname=login.server_name, assert_hostname=login.server_name)
+            arguments["server_hostname"] = login.server_name
+        if login.tls.verify_mode == ssl.CERT_NONE:
+            # The kubeconfig says so; it need not be said again with every connection.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     if login.proxy and not passes_by(login):
         if login.proxy.startswith("socks"):
             from urllib3.contrib.socks import SOCKSProxyManager

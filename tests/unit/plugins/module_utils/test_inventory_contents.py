@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.virt8ra.federation.plugins.module_utils.federation import Federation
-from ansible_collections.virt8ra.federation.plugins.module_utils.inventory import VM_KEYS, Contents, arrange, fault_lines
+from ansible_collections.virt8ra.federation.plugins.module_utils.inventory import (
+    NODE_KEYS,
+    VM_KEYS,
+    Contents,
+    arrange,
+    cluster_key,
+    fault_lines,
+)
 from ansible_collections.virt8ra.federation.plugins.module_utils.selection import Selection
 
 FEDERATION: dict[str, Any] = {
@@ -186,3 +193,99 @@ def test_filters() -> None:
     assert kept([{"managed": True}]) == declared | {"web-1"}
     assert kept([{"kind": "vm", "hypervisor": "de-*"}]) == {"web-2"}
     assert kept(exclude=[{"kind": ["hypervisor", "node"]}]) == vms
+
+
+def node(name: str, address: str = "", **others: Any) -> dict[str, Any]:
+    """A node as ``node_facts`` reads it."""
+    read: dict[str, Any] = dict.fromkeys(NODE_KEYS, "")
+    addresses = [{"type": "InternalIP", "address": address}] if address else []
+    read.update(name=name, uid=f"uid of {name}", address=address, addresses=addresses, role="agent", roles=[], ready=True)
+    read.update(others)
+    return read
+
+
+def with_cluster(report: dict[str, Any], es1: Any = (), **settings: Any) -> Contents:
+    reports = {"es-1": {"vms": list(es1)}, "es-2": {"vms": []}, "de-1": {"vms": []}, cluster_key("edge"): report}
+    return arrange(Federation.from_dict({**FEDERATION, **settings}), reports, Selection())
+
+
+def test_a_declared_node_that_answers_is_filled_in() -> None:
+    contents = with_cluster({"nodes": [node("Edge-1", "10.0.0.1", role="server", version="v1.36.1+k3s1")]})
+    host = contents.hosts["edge-1"]
+    assert (
+        host.variables["federation_node"] | {"address": "192.0.2.21", "role": "agent", "name": "edge-1"}
+        == host.variables["federation_node"]
+    )
+    assert host.variables["federation_node"]["version"] == "v1.36.1+k3s1" and host.variables["federation_node"]["ready"] is True
+    assert host.variables["ansible_host"] == "192.0.2.21" and host.variables["federation_reachable"] is True
+    assert [name for name in contents.hosts if name.lower() == "edge-1"] == ["edge-1"]
+
+
+def test_a_node_that_only_the_api_shows_is_a_host() -> None:
+    contents = with_cluster({"nodes": [node("edge-9", "192.0.2.29")]})
+    host = contents.hosts["edge-9"]
+    assert host.groups == ("nodes", "cluster_edge", "site_es")
+    assert host.variables["ansible_host"] == "192.0.2.29"
+    assert host.variables["federation_kind"] == "node" and host.variables["federation_cluster"]["name"] == "edge"
+    assert "ready" not in contents.hosts["edge-1"].variables["federation_node"]
+
+
+def test_a_cluster_that_does_not_answer_keeps_its_declared_nodes() -> None:
+    contents = with_cluster({"fault": "is down"})
+    assert contents.hosts["edge-1"].groups == ("nodes", "cluster_edge", "site_es", "unreachable_sites")
+    assert contents.hosts["edge-1"].variables["federation_reachable"] is False
+    assert "unreachable_sites" not in contents.children
+    lines = fault_lines(Federation.from_dict(FEDERATION), {cluster_key("edge"): {"fault": "is down"}})
+    assert lines == ["Site es: cluster edge could not be read: is down"]
+
+
+def test_a_site_of_which_nothing_answers_is_unreachable() -> None:
+    dead = {"fault": "is down"}
+    reports = {"es-1": dead, "es-2": dead, cluster_key("edge"): dead}
+    contents = arrange(Federation.from_dict(FEDERATION), reports, Selection())
+    assert contents.children["unreachable_sites"] == ["site_es"]
+    reports[cluster_key("edge")] = {"nodes": []}
+    contents = arrange(Federation.from_dict(FEDERATION), reports, Selection())
+    assert "unreachable_sites" not in contents.children and "unreachable_sites" in contents.hosts["es-1"].groups
+
+
+def test_a_vm_at_an_address_of_the_node_is_the_node() -> None:
+    contents = with_cluster({"nodes": [node("k-1", "192.0.2.30")]}, [vm("k-1", addresses=["192.0.2.30"])])
+    host = contents.hosts["k-1"]
+    assert host.variables["federation_kind"] == "vm" and host.variables["federation_node"]["name"] == "k-1"
+    assert host.groups == ("vms", "site_es", "nodes", "cluster_edge") and not contents.warnings
+
+
+@pytest.mark.parametrize("addresses", [[], ["192.0.2.99"]])
+def test_a_vm_elsewhere_is_another_machine(addresses: list[str]) -> None:
+    contents = with_cluster({"nodes": [node("k-1", "192.0.2.30")]}, [vm("k-1", addresses=addresses)])
+    assert "federation_node" not in contents.hosts["k-1"].variables
+    assert contents.hosts["k-1.edge"].variables["ansible_host"] == "192.0.2.30"
+    assert "Node name 'k-1' of cluster edge is taken" in contents.warnings[0]
+
+
+@pytest.mark.parametrize("name", ["es-1", "de-1", "localhost", "all", "site_es", ""])
+def test_a_node_takes_no_name_that_means_something_else(name: str) -> None:
+    plain = arranged()
+    contents = with_cluster({"nodes": [node(name, "192.0.2.66")]})
+    assert contents.hosts[f"{name}.edge"].variables["ansible_host"] == "192.0.2.66"
+    assert {host: contents.hosts[host].groups for host in plain.hosts} == {host: plain.hosts[host].groups for host in plain.hosts}
+
+
+def test_nodes_of_one_name_are_all_kept() -> None:
+    contents = with_cluster({"nodes": [node("es-1") for _number in range(5)]})
+    assert [host for host in contents.hosts if host.startswith("es-1.")] == [
+        "es-1.edge", "es-1.edge.es", "es-1.edge.es-2", "es-1.edge.es-3", "es-1.edge.es-4",
+    ]  # fmt: skip
+
+
+def test_a_hostile_node_is_data() -> None:
+    name = "../{{ lookup('pipe','id') }}\n"
+    host = with_cluster({"nodes": [node(name)]}).hosts[".._{{ lookup('pipe','id') }}_"]
+    assert host.variables["federation_name"] == name and "ansible_host" not in host.variables
+
+
+def test_nodes_that_are_not_wanted_are_left_out() -> None:
+    reports = {cluster_key("edge"): {"nodes": [node("edge-9")]}}
+    selection = Selection.from_dict({"exclude": [{"kind": "node"}]})
+    assert not [name for name in arrange(Federation.from_dict(FEDERATION), reports, selection).hosts if name.startswith("edge")]

@@ -25,6 +25,7 @@ def documented(fragment, part="DOCUMENTATION"):
     ("fragment", "part", "spec"),
     [
         ("libvirt", "DOCUMENTATION", options.libvirt_spec()),
+        ("kubernetes", "DOCUMENTATION", options.kubernetes_spec()),
         ("site", "DOCUMENTATION", options.site_spec()),
         ("site", "HYPERVISOR", options.hypervisor_spec()),
     ],
