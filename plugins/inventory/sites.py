@@ -14,21 +14,25 @@ short_description: Every site, hypervisor, VM and cluster of a federation
 version_added: 0.1.0
 description:
   - Reads a federation file, whose name ends in C(.sites.yml) or C(.sites.yaml), and asks all hypervisors that it names for
-    their VMs, all at the same time.
+    their VMs, and the API servers of all clusters of which it has a kubeconfig for their nodes, all at the same time.
   - Hypervisors and cluster nodes that the file declares are hosts even before they exist or answer, so one file serves to
     provision a site and later to discover what runs there.
   - A site that fails or is late is a warning; its declared hosts stay, in the group C(unreachable_sites).
     Set O(strict_sites=true) to make that fatal.
   - "Groups: C(site_NAME), which is a child of C(provider_NAME) and of C(country_CODE); C(hypervisors), C(vms), C(nodes);
-    C(clusters) with a child C(cluster_NAME) for each cluster; C(unreachable_sites), with the sites of which no hypervisor
-    answered as children, and with single hypervisors that did not answer. Names are made safe as Ansible does it,
+    C(clusters) with a child C(cluster_NAME) for each cluster; C(unreachable_sites), with the sites of which nothing
+    answered as children, and with single hypervisors, and the declared nodes of single clusters, that did not answer. Names are made safe as Ansible does it,
     C(site_lab_es) for the site V(lab-es), and otherwise kept as written."
   - "Variables of every host: C(federation_kind) (V(hypervisor), V(node) or V(vm)), C(federation_name),
     C(federation_site_name), C(federation_provider), C(federation_country); C(ansible_host) where it is known."
   - "Variables of a hypervisor: C(federation_site) (the whole site, as the modules' option O(ignore:site) takes it),
     C(federation_hypervisor), C(federation_hypervisor_name), C(federation_reachable), C(federation_images) (the image library,
     the newest version of each name first)."
-  - "Variables of a node: C(federation_site), C(federation_cluster), C(federation_node)."
+  - "Variables of a node: C(federation_site), C(federation_cluster), C(federation_reachable) (false when its cluster's API was asked and
+    could not be read), C(federation_node). The latter has C(name), C(address) and C(role), and of a cluster that answered also
+    C(ready), C(schedulable), C(version), C(roles), C(capacity) and C(allocatable) (C(cpus), C(memory) and C(storage) in bytes,
+    C(pods)), C(addresses), C(os_image), C(architecture), C(uid)."
+  - Nodes that a cluster's API shows and the file does not declare are hosts too; their C(ansible_host) is their InternalIP.
   - "Variables of a VM: C(federation_uuid), C(federation_state) (V(running), V(paused), V(stopped) or V(crashed)),
     C(federation_hypervisor_name), C(federation_cpus), C(federation_memory) and sizes in C(federation_disks) in bytes,
     C(federation_nics), C(federation_description), C(federation_allowed_countries), C(federation_placement), C(federation_owner) (the hypervisor that
@@ -43,15 +47,19 @@ notes:
   - "Different VMs with one name are all named C(NAME.SITE), with a warning, and so is a VM with the name of a declared host,
     of a group or of the controller (V(localhost)). A name means one machine; use O(vm_name=name_at_site) for names that do
     not depend on which sites answer."
-  - "Slashes, backslashes and control characters in the name of a VM become underscores in the name of its host;
+  - "A node that was found and that has the name and an address of a VM of its site is the same host. One whose name is taken otherwise is
+    named C(NAME.CLUSTER), with a warning."
+  - "Slashes, backslashes and control characters in the name of a VM or of a node that was found become underscores in the name of its host;
     C(federation_name) keeps the name."
-  - A hypervisor that was read is cached; one that failed is tried again the next time. A change of a site in the file makes
+  - A hypervisor or a cluster that was read is cached; one that failed is tried again the next time. A change of a site in the file makes
     what is cached of it void.
 requirements:
-  - libvirt-python (on the controller)
+  - libvirt-python (on the controller), for sites with hypervisors
+  - kubernetes 31 or later (on the controller), for clusters with a kubeconfig
 extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
+  - virt8ra.federation.federation
 options:
   plugin:
     description: Marks the file as a federation file.
@@ -68,6 +76,13 @@ options:
       - A relative path is taken from the folder of the federation file.
       - Without it libvirt looks at its own places.
     type: str
+  kubeconfig_path:
+    description:
+      - Folder in which C(NAME.kubeconfig) of a cluster is looked for when the cluster's entry names no kubeconfig.
+      - A relative path is taken from the folder of the federation file.
+    type: str
+    env:
+      - name: VIRT8RA_KUBECONFIG_PATH
   site_timeout:
     description:
       - Seconds that a site has to answer.
@@ -75,7 +90,7 @@ options:
     type: float
     default: 15
   strict_sites:
-    description: Fail when a hypervisor cannot be read, instead of going on with a warning.
+    description: Fail when a hypervisor or a cluster cannot be read, instead of going on with a warning.
     type: bool
     default: false
   discover:
@@ -94,172 +109,6 @@ options:
     type: str
     choices: [name, name_at_site]
     default: name
-  filters:
-    description:
-      - Which hosts are wanted. Sites and hypervisors of which nothing can be wanted are not asked.
-      - The keys of a rule must all match; a key matches when one of its values does; values are shell patterns such as V(web-*).
-      - The keys are C(site), C(provider), C(country), C(label) (a mapping, of the site's labels), C(kind) (V(hypervisor),
-        V(node), V(vm)), C(hypervisor), and of VMs C(name), C(state) and C(managed) (true or false).
-      - Rules leave declared hosts alone where C(name), C(state) or C(managed) would speak of VMs; use C(kind) to leave hosts out.
-    type: dict
-    default: {}
-    suboptions:
-      include:
-        description: Rules of which at least one must match; without any, everything is wanted.
-        type: list
-        elements: dict
-        default: []
-      exclude:
-        description: Rules of which none may match.
-        type: list
-        elements: dict
-        default: []
-  sites:
-    description: The sites of the federation.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: Name of the site, its own in the federation.
-        type: str
-        required: true
-      provider:
-        description: The organisation that runs the site.
-        type: str
-        required: true
-      country:
-        description: Where the site is, as an ISO 3166-1 alpha-2 code in capitals. Put V("NO") in quotes, or YAML reads it as false.
-        type: str
-        required: true
-      city:
-        description: The city.
-        type: str
-      latitude:
-        description: Degrees north.
-        type: float
-      longitude:
-        description: Degrees east.
-        type: float
-      labels:
-        description: Free labels, strings to strings, for filters and placement.
-        type: dict
-        default: {}
-      storage:
-        description: Logical storage names to the site's own libvirt pools.
-        type: dict
-        default: {}
-      networks:
-        description: Logical network names to the site's own libvirt networks.
-        type: dict
-        default: {}
-      attestations:
-        description:
-          - Statements about the site that compliance reports cite. Placement takes the C(claim) of each as a certification, unless its
-            C(value) is false, or C(issued) and C(expires) say that it does not hold today.
-        type: list
-        elements: dict
-        default: []
-      cpu_overcommit:
-        description: How many vCPUs may be promised for each CPU of a hypervisor.
-        type: float
-        default: 4.0
-      memory_overcommit:
-        description: How much memory may be promised, as a multiple of what a hypervisor has.
-        type: float
-        default: 1.0
-      cpu_price:
-        description: The price of a vCPU for an hour, in the federation's currency.
-        type: float
-      memory_price:
-        description: The price of a GiB of memory for an hour, in the federation's currency.
-        type: float
-      energy:
-        description: The watts that a vCPU in use draws.
-        type: float
-      backend:
-        description: What the site speaks. Only declared hosts come of a site that speaks V(kubernetes).
-        type: str
-        choices: [libvirt, kubernetes]
-        default: libvirt
-      hypervisors:
-        description: The KVM hosts of the site.
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          name:
-            description: Name of the hypervisor, its own in the federation, and the one in its certificate.
-            type: str
-            required: true
-          address:
-            description: Host name or IP address by which the others reach it; the name where not given.
-            type: str
-          uri:
-            description: The libvirt URI; C(qemu+tls://ADDRESS/system) where not given.
-            type: str
-      clusters:
-        description: The k3s or Kubernetes clusters of the site.
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          name:
-            description: Name of the cluster, its own in the federation.
-            type: str
-            required: true
-          endpoint:
-            description: URL of the API server.
-            type: str
-          nodes:
-            description: The declared members; each has a name, an address and a role (V(server) or V(agent)).
-            type: list
-            elements: dict
-            default: []
-  images:
-    description: The image library of the federation. An image of one name and version never changes.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: Name of the image, without its version.
-        type: str
-        required: true
-      version:
-        description: The version, in quotes where YAML would read a number. Versions compare number by number.
-        type: str
-        required: true
-      sha256:
-        description: The SHA-256 digest of the file, as C(sha256sum) tells it.
-        type: str
-        required: true
-      source:
-        description:
-          - Where it comes from when no site has it, with one of the keys C(url) (V(https), V(http), or V(file) on the hypervisor),
-            C(file) (on the controller; a relative path is taken from the folder of the federation file) and C(site) (whose library has it).
-        type: dict
-        required: true
-      format:
-        description: Format of the file.
-        type: str
-        choices: [qcow2, raw]
-        default: qcow2
-      size:
-        description: Size of the file, in bytes or with a binary unit. A download that is longer is refused.
-        type: str
-      os_variant:
-        description: What is in it, as libosinfo names it.
-        type: str
-      architecture:
-        description: The processor architecture that it is for.
-        type: str
-        default: x86_64
-      firmware:
-        description: The firmware that it boots with.
-        type: str
-        choices: [any, bios, uefi]
-        default: any
 """
 
 EXAMPLES = r"""
@@ -302,6 +151,7 @@ sites:
     clusters:
       - name: edge
         endpoint: https://198.51.100.20:6443
+        kubeconfig: .kube/edge.kubeconfig
         nodes:
           - {name: edge-1, address: 198.51.100.21, role: server}
           - {name: edge-2, address: 198.51.100.22}
@@ -336,23 +186,46 @@ sites:
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible_collections.virt8ra.federation.plugins.module_utils.clusters import Cluster, located
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import FederationError
 from ansible_collections.virt8ra.federation.plugins.module_utils.federation import Federation, plain
 from ansible_collections.virt8ra.federation.plugins.module_utils.images import with_folder
-from ansible_collections.virt8ra.federation.plugins.module_utils.inventory import VM_KEYS, Contents, arrange, fault_lines
+from ansible_collections.virt8ra.federation.plugins.module_utils.inventory import (
+    NODE_KEYS,
+    VM_KEYS,
+    Contents,
+    arrange,
+    cluster_key,
+    fault_lines,
+)
 from ansible_collections.virt8ra.federation.plugins.module_utils.model import Hypervisor, Site
 from ansible_collections.virt8ra.federation.plugins.module_utils.selection import Selection
+from ansible_collections.virt8ra.federation.plugins.module_utils.site_reports import gather
 
-# What is cached is void once the collection records VMs differently.
-_CACHE_FORMAT = [1, *VM_KEYS]
-_FEDERATION_KEYS = ("plugin", "federation", "pki_path", "site_timeout", "strict_sites", "discover", "vm_name", "sites", "images")
+# What is cached is void once the collection records VMs or nodes differently.
+_CACHE_FORMAT = [2, *VM_KEYS, *NODE_KEYS]
+_FEDERATION_KEYS = (
+    "plugin",
+    "federation",
+    "pki_path",
+    "kubeconfig_path",
+    "site_timeout",
+    "strict_sites",
+    "discover",
+    "vm_name",
+    "sites",
+    "images",
+)
 
 Reports = dict[str, dict[str, Any]]
+# What of a site is asked, by the key of its report.
+Wanted = dict[str, tuple[Site, Union[Hypervisor, Cluster]]]
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -370,8 +243,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             federation, selection = self._read_federation(config)
         except FederationError as error:
             raise AnsibleParserError(f"{path}: {error}") from error
-        folder = str(Path(path).absolute().parent)
-        federation = dataclasses.replace(federation, images=with_folder(federation.images, folder))
+        federation = self._with_paths(federation, Path(path).absolute().parent)
         reports = self._reports(federation, selection, path, cache)
         faults = fault_lines(federation, reports)
         if faults and federation.strict_sites:
@@ -389,39 +261,55 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         ansible_options = set(self._options).difference(_FEDERATION_KEYS)
         return Federation.from_dict({key: value for key, value in document.items() if key not in ansible_options}), selection
 
+    def _with_paths(self, federation: Federation, folder: Path) -> Federation:
+        """What the file names by relative paths, found from its own folder; kubeconfigs also where they are looked for."""
+        kubeconfigs = self.get_option("kubeconfig_path") or ""
+        sites = tuple(
+            dataclasses.replace(site, clusters=tuple(located(cluster, folder, kubeconfigs) for cluster in site.clusters))
+            for site in federation.sites
+        )
+        return dataclasses.replace(federation, images=with_folder(federation.images, str(folder)), sites=sites)
+
+    def _wanted(self, federation: Federation, selection: Selection) -> Wanted:
+        wanted: Wanted = {}
+        for site in federation.sites if self.get_option("discover") else ():
+            if not selection.wants_site(site):
+                continue
+            for hypervisor in site.hypervisors if site.backend == "libvirt" else ():
+                if selection.wants_vms(site, hypervisor.name):
+                    wanted[hypervisor.name] = (site, hypervisor)
+            for cluster in site.clusters:
+                if cluster.kubeconfig and selection.wants_declared(site, "node"):
+                    wanted[cluster_key(cluster.name)] = (site, cluster)
+        return wanted
+
     def _reports(self, federation: Federation, selection: Selection, path: str, cache: bool) -> Reports:
         """From the cache what is there, from the network the rest; what was read goes into the cache."""
-        wanted = [
-            (site, hypervisor)
-            for site in federation.sites
-            if self.get_option("discover") and site.backend == "libvirt" and selection.wants_site(site)
-            for hypervisor in site.hypervisors
-            if selection.wants_vms(site, hypervisor.name)
-        ]
+        wanted = self._wanted(federation, selection)
         caching = bool(self.get_option("cache"))
         key = self.get_cache_key(path)
         cached = self._cached(key, wanted) if caching and cache else {}
-        missing = [(site, hypervisor) for site, hypervisor in wanted if hypervisor.name not in cached]
+        missing = {name: pair for name, pair in wanted.items() if name not in cached}
         fetched = _fetch(federation, missing, path) if missing else {}
         reports = {**cached, **fetched}
-        if caching and any("vms" in report for report in fetched.values()):
+        if caching and any("fault" not in report for report in fetched.values()):
             self._remember(key, wanted, reports)
         return reports
 
-    def _cached(self, key: str, wanted: list[tuple[Site, Hypervisor]]) -> Reports:
-        """Reports of hypervisors whose site is still described as it was when they were read."""
+    def _cached(self, key: str, wanted: Wanted) -> Reports:
+        """Reports of what is at a site that is still described as it was when they were read."""
         stored = self._cache.get(key) or {}
         if stored.get("format") != _CACHE_FORMAT:
             return {}
         marks = stored["marks"]
-        fresh = [hypervisor.name for site, hypervisor in wanted if marks.get(hypervisor.name) == _mark(site)]
+        fresh = [name for name, (site, _what) in wanted.items() if marks.get(name) == _mark(site)]
         reports = json.loads(stored["reports"]) if fresh else {}
         return {name: reports[name] for name in fresh}
 
-    def _remember(self, key: str, wanted: list[tuple[Site, Hypervisor]], reports: Reports) -> None:
+    def _remember(self, key: str, wanted: Wanted, reports: Reports) -> None:
         """The reports go in as one string: Ansible copies deeply what is put into its cache, which is slow for many VMs."""
-        read = {name: report for name, report in reports.items() if "vms" in report}
-        marks = {hypervisor.name: _mark(site) for site, hypervisor in wanted if hypervisor.name in read}
+        read = {name: report for name, report in reports.items() if "fault" not in report}
+        marks = {name: _mark(site) for name, (site, _what) in wanted.items() if name in read}
         self._cache[key] = {"format": _CACHE_FORMAT, "marks": marks, "reports": json.dumps(read)}
 
     def _populate(self, contents: Contents) -> None:
@@ -451,12 +339,22 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._add_host_to_keyed_groups(keyed, variables, name, strict=strict, fetch_hostvars=False)
 
 
-def _fetch(federation: Federation, hypervisors: list[tuple[Site, Hypervisor]], path: str) -> Reports:
-    # Imported only here: from the cache, libvirt is neither needed nor worth its time.
-    from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvirt import bulk
+def _fetch(federation: Federation, wanted: Wanted, path: str) -> Reports:
+    """All at once. What a back end needs is imported only for it: from the cache, neither is needed nor worth its time."""
+    hypervisors = [(site, what) for site, what in wanted.values() if isinstance(what, Hypervisor)]
+    clusters = [(site, what) for site, what in wanted.values() if isinstance(what, Cluster)]
+    timeout = federation.site_timeout
+    readings: dict[str, Callable[[], dict[str, Any]]] = {}
+    if clusters:
+        from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes import cluster_facts
 
-    pki_path = str(Path(path).parent / Path(federation.pki_path).expanduser()) if federation.pki_path else None
-    return bulk.read_hypervisors(hypervisors, timeout=federation.site_timeout, pki_path=pki_path)
+        readings.update(cluster_facts.readings(clusters, timeout=timeout, key=cluster_key))
+    if hypervisors:
+        from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvirt import bulk
+
+        pki_path = str(Path(path).parent / Path(federation.pki_path).expanduser()) if federation.pki_path else None
+        readings.update(bulk.readings(hypervisors, timeout=timeout, pki_path=pki_path))
+    return gather(readings, timeout)
 
 
 def _mark(site: Site) -> str:

@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .clusters import Node
 from .errors import InputError
 from .fields import Fields, unique
 from .images import Image, check_images
-from .model import Hypervisor, Node, Portable, Site
+from .model import Hypervisor, Site
+from .portable import Portable
 
 DEFAULT_SITE_TIMEOUT = 15.0
 VM_NAMES = ("name", "name_at_site")
@@ -27,7 +29,7 @@ _UNSAFE_IN_GROUP = re.compile(r"[^A-Za-z0-9_]")
 
 @dataclass(frozen=True)
 class Federation(Portable):
-    """``site_timeout`` in seconds for each site; ``pki_path`` as written, relative to the federation file.
+    """``site_timeout`` in seconds for each site; ``pki_path`` and ``kubeconfig_path`` as written, relative to the federation file.
 
     ``discover`` says whether sites are asked what runs there at all.
     ``vm_name`` says how VMs are named in the inventory: ``name``, or ``name_at_site`` for ``<name>.<site>``.
@@ -37,6 +39,7 @@ class Federation(Portable):
     sites: tuple[Site, ...] = ()
     images: tuple[Image, ...] = ()
     pki_path: str = ""
+    kubeconfig_path: str = ""
     site_timeout: float = DEFAULT_SITE_TIMEOUT
     strict_sites: bool = False
     discover: bool = True
@@ -52,6 +55,7 @@ class Federation(Portable):
             sites=fields.each("sites", Site.from_dict),
             images=fields.each("images", Image.from_dict),
             pki_path=fields.text("pki_path"),
+            kubeconfig_path=fields.text("kubeconfig_path"),
             site_timeout=DEFAULT_SITE_TIMEOUT if timeout is None else timeout,
             strict_sites=fields.boolean("strict_sites", False),
             discover=fields.boolean("discover", True),

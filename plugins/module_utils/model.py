@@ -17,6 +17,7 @@ from datetime import date
 from typing import Any
 
 from .attestations import certifications, read_attestations
+from .clusters import Cluster
 from .countries import check_country
 from .errors import InputError
 from .fields import Fields, unique
@@ -29,7 +30,6 @@ DISK_BUSES = ("virtio", "scsi", "sata")
 FIRMWARES = ("bios", "uefi")
 CLONES = ("full", "thin")
 NIC_MODELS = ("virtio", "e1000e", "rtl8139")
-NODE_ROLES = ("server", "agent")
 VM_STATES = ("running", "paused", "stopped", "crashed")
 DEFAULT_CPU_MODEL = "Nehalem"
 DEFAULT_CPU_OVERCOMMIT = 4.0
@@ -64,39 +64,6 @@ class Hypervisor(Portable):
 
 def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
-
-
-@dataclass(frozen=True)
-class Node(Portable):
-    """A member of a cluster."""
-
-    name: str
-    address: str
-    role: str
-
-    @classmethod
-    def from_dict(cls, data: Any, where: str = "node") -> Node:
-        fields = Fields(data, where)
-        name = fields.name()
-        read = cls(name=name, address=fields.text("address", name), role=fields.choice("role", NODE_ROLES, "agent"))
-        fields.finish()
-        return read
-
-
-@dataclass(frozen=True)
-class Cluster(Portable):
-    """A k3s/Kubernetes cluster and its declared members."""
-
-    name: str
-    endpoint: str
-    nodes: tuple[Node, ...] = ()
-
-    @classmethod
-    def from_dict(cls, data: Any, where: str = "cluster") -> Cluster:
-        fields = Fields(data, where)
-        read = cls(name=fields.name(), endpoint=fields.text("endpoint"), nodes=fields.each("nodes", Node.from_dict))
-        fields.finish()
-        return read
 
 
 @dataclass(frozen=True)

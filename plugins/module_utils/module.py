@@ -12,6 +12,7 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from .backends.base import Backend
+from .backends.cluster import ClusterAccess, ClusterApi
 from .backends.libvirt.backend import LibvirtBackend
 from .backends.libvirt.connection import open_connection
 from .errors import FederationError, InputError
@@ -50,6 +51,14 @@ class FederationModule:
             remedy = "use this module on sites whose backend is libvirt"
             raise InputError("has no hypervisors", option="site.backend", value=self.site.backend, remedy=remedy)
         return LibvirtBackend(self.connection(), self.site, self.params["uri"])
+
+    def cluster(self, prefix: str = "") -> ClusterApi:
+        """The cluster that the options ``kubeconfig`` and ``context`` name, connected; ``prefix`` is ``source_`` or ``target_``."""
+        # Only here: modules of hypervisors have no use for it, and it takes its time.
+        from .backends.kubernetes.connection import open_cluster
+
+        kubeconfig, context = (str(self.params[f"{prefix}{key}"] or "") for key in ("kubeconfig", "context"))
+        return open_cluster(ClusterAccess(kubeconfig, context, int(self.params["patience"]), f"{prefix}kubeconfig"))
 
     def conceal(self, option: str, secrets: set[str]) -> None:
         """Return nothing of an option in which secrets stand among plain words.

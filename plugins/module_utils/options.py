@@ -3,7 +3,7 @@
 
 """Argument specs that modules share, and the environment variables behind them.
 
-The doc fragments ``libvirt`` and ``site`` document exactly these; a test compares them.
+The doc fragments ``libvirt``, ``kubernetes`` and ``site`` document exactly these; a test compares them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .rules import LEVELS, WEIGHTS
 
 DEFAULT_URI = "qemu:///system"
 DEFAULT_CONNECT_TIMEOUT = 15
+DEFAULT_PATIENCE = 30
 
 Spec = dict[str, Any]
 
@@ -35,6 +36,15 @@ def libvirt_spec() -> Spec:
             "default": DEFAULT_CONNECT_TIMEOUT,
             "fallback": (env_fallback, ["VIRT8RA_CONNECT_TIMEOUT"]),
         },
+    }
+
+
+def kubernetes_spec() -> Spec:
+    """How the module reaches a cluster's API server: ``kubeconfig``, ``context``, ``patience`` (seconds)."""
+    return {
+        "kubeconfig": {"type": "path", "required": True, "fallback": (env_fallback, ["VIRT8RA_KUBECONFIG"])},
+        "context": {"type": "str", "fallback": (env_fallback, ["VIRT8RA_CONTEXT"])},
+        "patience": {"type": "int", "default": DEFAULT_PATIENCE},
     }
 
 

@@ -229,7 +229,7 @@ def test_an_api_server_that_is_away_for_a_while_is_waited_for(shop: Pair, end: i
 def test_an_api_server_that_is_away_for_too_long_is_told(shop: Pair, end: int, when: str) -> None:
     before = shop.source.objects(shop.namespace)
     away = fault(shop.doubles()[end], {"down": 12})
-    assert "answer" in failed(shop, "completed", hooks=hook(when, away), patience=2)
+    assert "cannot be reached" in failed(shop, "completed", hooks=hook(when, away), patience=2)
     reached(shop, "aborted", patience=60)
     is_as_before(shop, before)
 

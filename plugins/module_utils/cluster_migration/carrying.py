@@ -89,6 +89,8 @@ class Carrying:
         self._applied = self._kept = 0
         self._faults: dict[str, str] = {}
         self._unowned: list[str] = []
+        # The source's versions that are at the target, so that a later pass need not look into them.
+        self._versions: dict[str, str] = {}
         self._late_groups: set[tuple[str, str]] | None = None
 
     # What is at the target
@@ -180,7 +182,11 @@ class Carrying:
 
     def _carry(self, item: Object) -> None:
         self.check()
-        key = key_of(item)
+        key, version = key_of(item), str(item["metadata"].get("resourceVersion", ""))
+        if version and self._versions.get(key) == version:
+            with self._lock:
+                self._kept += 1
+            return
         try:
             body = self.body(item)
             if body is None or key in self.shared or body["kind"] == "Pod":
@@ -191,8 +197,11 @@ class Carrying:
             if there is not None and there.ours and there.digest == body["metadata"]["annotations"][DIGEST]:
                 with self._lock:
                     self._kept += 1
-                return
-            self.apply(body)
+            else:
+                self.apply(body)
+            # An owner may still have to come.
+            if len(body["metadata"].get("ownerReferences") or ()) == len(item["metadata"].get("ownerReferences") or ()):
+                self._versions[key] = version
         except UnreachableError:
             raise
         except MigrationFailed:
@@ -224,7 +233,7 @@ class Carrying:
 
     def body(self, item: Object, memory: Memory | None = None) -> Object | None:
         """The object for the target, marked as ours; asleep, or with a memory as it was before it was put to rest."""
-        cleaned = self.clean(item)
+        cleaned = None if is_migrations_own(item) else self.clean(item)
         if cleaned is None:
             return None
         body = resting.asleep(cleaned, self.id) if memory is None else resting.awake(cleaned, memory)
@@ -327,12 +336,16 @@ class Carrying:
     def _start(self, key: str, memory: Memory, pods: Mapping[str, Object]) -> None:
         self.check()
         _version, kind, namespace, name = parts_of(key)
+        there = self.there.get(key)
+        if there is not None and there.ours and not resting.wakes(memory):
+            return
         try:
             item = pods.get(key) if kind == "Pod" else self.source.get(resting.RESTED[kind], name, namespace)
             body = None if item is None else self.body(item, memory)
             if body is None or key in self.shared:
                 return
             applied = self.apply(body)
+            self._versions.pop(key, None)
             # What a run that took this back had set by a patch is not given up by applying.
             patch = resting.wake_patch(applied, memory)
             if patch is not None:
@@ -342,6 +355,11 @@ class Carrying:
         except FederationError as error:
             with self._lock:
                 self._faults[key] = error.what
+
+
+def is_migrations_own(item: Object) -> bool:
+    """Whether a migration made it for its work, as the pods that carry data: it is no part of the application."""
+    return MIGRATION in (item["metadata"].get("labels") or {})
 
 
 def is_servers_own(item: Object) -> bool:

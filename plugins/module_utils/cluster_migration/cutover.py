@@ -25,10 +25,11 @@ from .hooks import run_hooks
 from .lease import LockLost
 from .policy import Policy
 from .probes import see_life
-from .quiesce import Quiesce, TargetRest
+from .quiesce import Quiesce
 from .removing import Removal
 from .resting import Memory, key_of, shown
 from .store import MIGRATION
+from .target_rest import TargetRest
 
 _LOOK = 0.3
 _NAMED = 5
@@ -157,7 +158,7 @@ class Cutover:
         self.course.begin("start")
         carrying, namespaces = self.ends.carrying, tuple(journal.namespaces)
         carrying.carry(self.ends.resources, namespaces, late=True, skip={*resting.RESTED, *LAST})
-        carrying.start(journal.at_rest, self.ends.source.kept_pods())
+        carrying.start(journal.at_rest, self.ends.source.bare.kept())
         self._await_ready()
         carrying.carry_last(self.ends.resources, journal.at_rest)
         self._hooks("after_start")

@@ -6,76 +6,34 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Callable, Protocol
+from typing import Any, Callable
 
 from ..backends.cluster import ClusterApi, Object, Resource
 from ..errors import FederationError, InputError, MigrationBlocked, MigrationFailed
 from . import journal as journals
 from . import rights
-from .carrying import Carrying
+from .carrying import Carrying, is_migrations_own
 from .collecting import listable, stream
 from .course import Course
-from .cutover import Cutover, Ends, Volumes
+from .cutover import Cutover, Ends
 from .hooks import run_hooks
 from .journal import Journal
 from .lease import Lease
+from .parts import Parts, Plan, Preparation, Report
 from .policy import Policy
-from .quiesce import Quiesce, TargetRest
+from .quiesce import Quiesce
 from .release import Release
 from .removing import Removal
 from .store import MIGRATION, NAMESPACE, NAMESPACES, JournalStore, label_of, make_namespace, remove_namespace
-from .telling import difference, report_of
+from .target_rest import TargetRest
+from .telling import difference, report_of, summary
 
 Result = dict[str, Any]
-Report = Callable[[str, dict[str, Any]], None]
 _GONE_SECONDS = 300.0
-
-
-class Plan(Protocol):
-    """What preflight found; ``blockers`` have a ``message`` each."""
-
-    @property
-    def blockers(self) -> Sequence[Any]: ...
-
-    @property
-    def warnings(self) -> Sequence[str]: ...
-
-    def to_dict(self) -> dict[str, Any]: ...
-
-
-class SeededVolumes(Volumes, Protocol):
-    """The data of the claims, before the cutover too."""
-
-    def seed(self) -> int:
-        """While the application runs; gives the bytes that were copied."""
-
-
-class Preparation(Protocol):
-    """What goes along and how: the pure parts, for one request between two clusters."""
-
-    namespaces: Sequence[str]
-    mapping: Mapping[str, Any]
-    objects: Mapping[str, int]
-
-    def plan(self, blockers: Sequence[str]) -> Plan:
-        """After the source was read; with what the engine itself found to stand in the way: conflicts, and rights that lack."""
-
-    def read(self, items: Any) -> None:
-        """Every object of the source, once."""
-
-    def clean(self, item: Object) -> Object | None:
-        """The object for the target; None for what is not carried."""
-
-    def stage(self, item: Object) -> int:
-        """Its place in the order."""
-
-    def excluded(self) -> Sequence[str]:
-        """Kinds that stay."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +43,6 @@ class Outcome:
     changed: bool
     journal: Journal | None = None
     plan: Plan | None = None
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the engine is made with: the request's pure parts, and the way of the volumes' data for a run."""
-
-    prepare: Callable[[Sequence[str] | None], Preparation]
-    volumes: Callable[[Course, Callable[[], None], Report], SeededVolumes]
 
 
 class Engine:
@@ -144,7 +94,7 @@ class Engine:
         if outcome.plan is not None:
             told["plan"] = outcome.plan.to_dict()
         if outcome.journal is not None:
-            told["migration"] = _summary(outcome.journal)
+            told["migration"] = summary(outcome.journal)
             told["report"] = report_of(state, outcome.journal)
         if outcome.changed:
             told["diff"] = difference(state, self.name, self.source.name, self.target.name)
@@ -167,7 +117,7 @@ class Engine:
         preparation = self.parts.prepare(list(journal.namespaces) if journal and journal.phase in journals.UNDER_WAY else None)
         resources = self._resources(preparation)
         self.report("reading", {})
-        preparation.read(stream(self.source, resources, preparation.namespaces))
+        preparation.read(self._read(resources, preparation))
         carrying = self._new_carrying(journal.id if journal else "", preparation, lambda: None)
         carrying.look(resources, preparation.namespaces)
         conflicts = [] if self.policy.force else self._conflicts(carrying, preparation, resources)
@@ -178,11 +128,15 @@ class Engine:
     def _resources(self, preparation: Preparation) -> tuple[Resource, ...]:
         return listable(self.source.resources(), preparation.excluded())
 
+    def _read(self, resources: Sequence[Resource], preparation: Preparation) -> Iterator[Object]:
+        found = stream(self.source, resources, preparation.namespaces)
+        return (item for item in found if not is_migrations_own(item))
+
     def _conflicts(self, carrying: Carrying, preparation: Preparation, resources: Sequence[Resource]) -> list[str]:
         """Only kinds of which the target has something that is not ours can be in conflict."""
         theirs = {key.rsplit("/", 3)[1] for key, there in carrying.there.items() if not there.ours}
         kinds = [resource for resource in resources if resource.kind in theirs]
-        items = (preparation.clean(item) for item in stream(self.source, kinds, preparation.namespaces))
+        items = (preparation.clean(item) for item in self._read(kinds, preparation))
         return carrying.conflicts(item for item in items if item is not None)
 
     def _new_carrying(self, migration_id: str, preparation: Preparation, check: Callable[[], None]) -> Carrying:
@@ -216,6 +170,8 @@ class Engine:
             return Outcome(True, journal, plan)
         with self._at_work(journal, plan, preparation) as course:
             changed = self._round(course, preparation) or journal is None or journal.phase != journals.SYNCED
+            # Until the next round nothing of ours keeps a node from being drained.
+            self.parts.volumes(course, self.lease.check, self.report).tidy()
             return Outcome(changed, course.journal, plan)
 
     def complete(self, *, check: bool) -> Outcome:
@@ -307,7 +263,7 @@ class Engine:
             self._hooks("before_release", read)
             preparation = self.parts.prepare(list(read.namespaces))
             resources = self._resources(preparation)
-            preparation.read(stream(self.source, resources, preparation.namespaces))
+            preparation.read(self._read(resources, preparation))
             carrying = self._new_carrying(read.id, preparation, self.lease.check)
             carrying.look(resources, preparation.namespaces)
             source = self._source_rest(read)
@@ -452,11 +408,3 @@ class Engine:
 
 def _came_over(journal: Journal | None) -> bool:
     return journal is not None and journal.phase in journals.CAME_OVER
-
-
-def _summary(journal: Journal) -> Result:
-    """The journal as a result: without the events, which are the report's, and with the figures beside the rest."""
-    facts = journal.to_dict()
-    figures, events = facts.pop("figures"), facts.pop("events")
-    total = (events[-1]["ended"] or time.time()) - journals.begun(journal) if events else 0.0
-    return {**figures, **facts, "total_ms": round(1000 * max(0.0, total))}

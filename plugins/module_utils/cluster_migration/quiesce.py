@@ -9,25 +9,25 @@ again is held off by a quota of no pods in every one of the namespaces, from bef
 
 from __future__ import annotations
 
-import base64
-import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from ..backends.cluster import ClusterApi, Object, Resource
+from ..crew import work_through_stream
 from ..errors import ConflictError, ExistsError, MigrationFailed, NotFoundError
 from . import resting
+from .bare_pods import BarePods
 from .resting import Memory, key_of, parts_of, shown
-from .store import MANAGER, MIGRATION, NAMESPACE, SECRETS
+from .store import FENCE, MANAGER, MIGRATION
 
 QUOTAS = Resource("", "v1", "ResourceQuota", "resourcequotas", namespaced=True)
-FENCE = "virt8ra-moved"
 _LOOK = 0.3
 _NAMED = 5
 _TRIES = 5
 Report = Callable[[str, dict[str, Any]], None]
 Check = Callable[[], None]
+PatchOf = Callable[[Object, Memory], Any]
 Remember = Callable[[Mapping[str, Memory]], Mapping[str, Memory]]
 
 
@@ -37,12 +37,15 @@ class Quiesce:
     :param check: called before every change; raises when this run may not go on
     """
 
+    workers = 16
+
     def __init__(self, api: ClusterApi, namespaces: Sequence[str], migration_id: str, report: Report, check: Check) -> None:
         self.api = api
         self.namespaces = tuple(namespaces)
         self.id = migration_id
         self.report = report
         self.check = check
+        self.bare = BarePods(api, migration_id)
 
     def find(self) -> dict[str, Memory]:
         """What is to be put to rest, and what it is now, by key."""
@@ -76,7 +79,7 @@ class Quiesce:
         at_rest = remember(self.find())
         groups = self._groups(at_rest)
         self._rest({**groups["operators"], **groups["owned"]})
-        self._keep_pods(at_rest)
+        self._keep_pods([key for key in at_rest if parts_of(key)[1] == "Pod"])
         for key in groups["pods"]:
             self._delete_pod(key)
         self._wait_until_nothing_runs(at_rest, deadline)
@@ -99,23 +102,19 @@ class Quiesce:
 
     def awake(self, at_rest: Mapping[str, Memory]) -> list[str]:
         """What of ``at_rest`` is not at rest by its spec, though it is there."""
-        found = []
-        for key, memory in at_rest.items():
-            item = self._get(key)
-            if item is not None and item["kind"] != "Pod" and not resting.rests(item, memory):
-                if item["kind"] == "Job" and resting.is_finished(item):
-                    continue
-                found.append(shown(key))
-        return found
+        return [
+            shown(key)
+            for key, item in self._those(at_rest).items()
+            if item["kind"] != "Pod"
+            and not resting.rests(item, at_rest[key])
+            and not (item["kind"] == "Job" and resting.is_finished(item))
+        ]
 
     def unfinished_jobs(self, at_rest: Mapping[str, Memory]) -> dict[str, Memory]:
         """``at_rest`` without the jobs that came to their end meanwhile, which are not to run once more."""
-        kept = {}
-        for key, memory in at_rest.items():
-            item = self._get(key) if parts_of(key)[1] == "Job" else {}
-            if item is not None and not (item and resting.is_finished(item)):
-                kept[key] = memory
-        return kept
+        there = self._those({key: memory for key, memory in at_rest.items() if parts_of(key)[1] == "Job"})
+        over = {key for key in at_rest if parts_of(key)[1] == "Job" and (key not in there or resting.is_finished(there[key]))}
+        return {key: memory for key, memory in at_rest.items() if key not in over}
 
     def verify(self, at_rest: Mapping[str, Memory]) -> None:
         """MigrationFailed unless nothing runs, and nothing is about to."""
@@ -149,43 +148,51 @@ class Quiesce:
         """Make all of it what it was; gives what was not ready again after ``seconds``. Webhooks come last: they need their pods."""
         self.lift_fence()
         groups = self._groups(at_rest)
-        pods = self.kept_pods()
+        pods = self.bare.kept()
         for name in ("operators", "owned", "jobs", "schedules"):
-            for key, memory in groups[name].items():
-                self._wake(key, memory)
+            self._change(groups[name], resting.wake_patch)
         for key in groups["pods"]:
             if key in pods:
-                self._make_pod(pods[key])
+                self.bare.make(pods[key])
         late = self._wait_ready(at_rest, seconds)
-        for key, memory in groups["webhooks"].items():
-            self._wake(key, memory)
-        self.forget_pods()
+        self._change(groups["webhooks"], resting.wake_patch)
+        self.bare.forget()
         return late
 
     def _wait_ready(self, at_rest: Mapping[str, Memory], seconds: float) -> list[str]:
         deadline = time.monotonic() + seconds
         while True:
-            late = [shown(key) for key, memory in at_rest.items() if not self._is_ready(key, memory)]
+            late = [shown(key) for key, item in self._those(at_rest).items() if not _is_ready(item, at_rest[key])]
             if not late or time.monotonic() > deadline:
                 return late
             self.report("restoring", {"waiting_for": _named(late)})
             time.sleep(_LOOK)
 
-    def _is_ready(self, key: str, memory: Memory) -> bool:
-        item = self._get(key)
-        return item is None or (item["kind"] == "Pod" and not memory.get("ready")) or resting.is_ready(item, memory)
-
-    def _wake(self, key: str, memory: Memory) -> None:
-        self._patched(key, memory, resting.wake_patch)
-
-    # One object
+    # Many objects, and one
 
     def _rest(self, group: Mapping[str, Memory]) -> None:
-        for key, memory in group.items():
+        def patch_of(item: Object, memory: Memory) -> Any:
             self.check()
-            self._patched(key, memory, lambda item, memory: resting.rest_patch(item, memory, self.id))
+            return resting.rest_patch(item, memory, self.id)
 
-    def _patched(self, key: str, memory: Memory, patch_of: Callable[[Object, Memory], Any]) -> None:
+        self._change(group, patch_of)
+
+    def _change(self, group: Mapping[str, Memory], patch_of: PatchOf) -> None:
+        """All of them at once, as far as they are not as they are to be."""
+        there = self._those(group)
+        keys = [key for key, item in there.items() if patch_of(item, group[key]) is not None]
+        work_through_stream(keys, lambda key: self._patched(key, group[key], patch_of), workers=self.workers)
+
+    def _those(self, group: Mapping[str, Memory]) -> dict[str, Object]:
+        """The objects of these keys that there are, read by kinds."""
+        found = {}
+        for kind in {parts_of(key)[1] for key in group}:
+            for item in self.each(resting.RESTED[kind]):
+                if key_of(item) in group:
+                    found[key_of(item)] = item
+        return found
+
+    def _patched(self, key: str, memory: Memory, patch_of: PatchOf) -> None:
         """What is gone meanwhile needs no patch; what changed is looked at again."""
         for attempt in range(_TRIES):
             item = self._get(key)
@@ -237,12 +244,8 @@ class Quiesce:
         return found
 
     def _unfinished(self, jobs: Mapping[str, Memory]) -> list[str]:
-        found = []
-        for key, memory in jobs.items():
-            item = None if memory["suspend"] else self._get(key)
-            if item is not None and not resting.is_finished(item):
-                found.append(shown(key))
-        return found
+        at_work = {key: memory for key, memory in jobs.items() if not memory["suspend"]}
+        return [shown(key) for key, item in self._those(at_work).items() if not resting.is_finished(item)]
 
     def _wait_for(self, left: Callable[[], list[str]], deadline: float, remedy: str) -> None:
         while True:
@@ -275,116 +278,18 @@ class Quiesce:
 
         self._wait_for(left, deadline, "look at these pods, or set a longer quiesce_timeout")
 
+    def _keep_pods(self, keys: Sequence[str]) -> None:
+        if keys:
+            self.bare.keep(keys)
+
     def _delete_pod(self, key: str) -> None:
         self.check()
         _version, _kind, namespace, name = parts_of(key)
         self.api.delete(resting.PODS, name, namespace)
 
-    # Pods that nothing would make again are kept, in a Secret: they may hold secrets.
 
-    @property
-    def _secret(self) -> str:
-        return f"virt8ra-migration-{self.id}-pods"
-
-    def _keep_pods(self, at_rest: Mapping[str, Memory]) -> None:
-        kept = self.kept_pods()
-        fresh = {}
-        for key in at_rest:
-            item = self._get(key) if parts_of(key)[1] == "Pod" and key not in kept else None
-            if item is not None:
-                fresh[key] = item
-        if not fresh:
-            return
-        data = {f"pod-{index}": _packed(item) for index, item in enumerate([*kept.values(), *fresh.values()])}
-        metadata = {"name": self._secret, "namespace": NAMESPACE, "labels": {MIGRATION: self.id}}
-        body: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data}
-        self.api.apply(SECRETS, body, manager=MANAGER, force=True)
-
-    def kept_pods(self) -> dict[str, Object]:
-        """The bare pods that were taken away, by key, as they were."""
-        there = self.api.get(SECRETS, self._secret, NAMESPACE)
-        pods: dict[str, Object] = {}
-        for value in ((there or {}).get("data") or {}).values():
-            item = json.loads(base64.b64decode(value))
-            pods[key_of(item)] = item
-        return pods
-
-    def _make_pod(self, item: Object) -> None:
-        metadata = {key: item["metadata"][key] for key in ("name", "namespace", "labels", "annotations") if key in item["metadata"]}
-        spec = {key: value for key, value in item["spec"].items() if key != "nodeName"}
-        _drop_token_mounts(spec)
-        try:
-            self.api.create(resting.PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-        except ExistsError:
-            return
-
-    def forget_pods(self) -> None:
-        """Nothing is taken back any more."""
-        self.api.delete(SECRETS, self._secret, NAMESPACE)
-
-
-class TargetRest(Quiesce):
-    """What this migration made at the target put to rest again. What others have in these namespaces is let alone.
-
-    :param made: the namespaces that did not exist at the target: all that runs there is ours
-    """
-
-    def __init__(
-        self, api: ClusterApi, namespaces: Sequence[str], migration_id: str, report: Report, check: Check, made: Collection[str]
-    ) -> None:
-        super().__init__(api, namespaces, migration_id, report, check)
-        self.made = frozenset(made)
-
-    def each(self, resource: Resource) -> list[Object]:
-        found = super().each(resource)
-        if resource.kind in ("Pod", "ReplicaSet"):
-            return found
-        return [item for item in found if self._is_made(item)]
-
-    def _keep_pods(self, at_rest: Mapping[str, Memory]) -> None:
-        """They are kept at the source already."""
-
-    def _is_made(self, item: Object) -> bool:
-        return (item["metadata"].get("annotations") or {}).get(MIGRATION) == self.id or item["metadata"].get(
-            "namespace"
-        ) in self.made
-
-    def _pods(self) -> list[Object]:
-        owners = {
-            (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"])
-            for resource in (*resting.SCALED, resting.DAEMON_SETS, resting.JOBS)
-            for item in self.each(resource)
-            if self._is_made(item) or self._is_owned(item)
-        }
-        return [
-            item
-            for item in super()._pods()
-            if self._is_made(item)
-            or tuple(resting.controller_of(item).get(key) for key in ("kind", "name"))
-            in {(kind, name) for kind, namespace, name in owners if namespace == item["metadata"]["namespace"]}
-        ]
-
-    def _is_owned(self, item: Object) -> bool:
-        """Whether it is a ReplicaSet of a Deployment of ours."""
-        owner = resting.controller_of(item)
-        if owner.get("kind") != "Deployment":
-            return False
-        deployment = self.api.get(resting.DEPLOYMENTS, str(owner["name"]), item["metadata"]["namespace"])
-        return deployment is not None and self._is_made(deployment)
-
-
-def _packed(item: Object) -> str:
-    return base64.b64encode(json.dumps(item, sort_keys=True).encode()).decode("ascii")
-
-
-def _drop_token_mounts(spec: Object) -> None:
-    """The volume of the service account's token, which the server adds to every pod by itself."""
-    added = {volume["name"] for volume in spec.get("volumes") or () if str(volume.get("name", "")).startswith("kube-api-access-")}
-    if not added:
-        return
-    spec["volumes"] = [volume for volume in spec["volumes"] if volume["name"] not in added]
-    for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
-        container["volumeMounts"] = [mount for mount in container.get("volumeMounts") or () if mount["name"] not in added]
+def _is_ready(item: Object, memory: Memory) -> bool:
+    return (item["kind"] == "Pod" and not memory.get("ready")) or resting.is_ready(item, memory)
 
 
 def _is_ours(item: Object) -> bool:

@@ -55,7 +55,7 @@ class Release:
         self.removal.remove(namespaces, lambda item: self._has_moved(item, namespaces), strip=True)
         self.removal.remove_namespaces(journal.namespaces)
         self.source.lift_fence()
-        self.source.forget_pods()
+        self.source.bare.forget()
         removed = self.removal.removed
         kept = [f"{name} is kept: it is not at {journal.target}" for name in self._missing]
         receipt = {

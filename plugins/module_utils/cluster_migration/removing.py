@@ -15,9 +15,8 @@ from ..errors import ConflictError, MigrationFailed, NotFoundError
 from . import resting
 from .carrying import is_servers_own
 from .collecting import listable, stream
-from .quiesce import FENCE
 from .resting import key_of, shown
-from .store import MIGRATION, NAMESPACES
+from .store import FENCE, MIGRATION, NAMESPACES
 
 _LOOK = 0.3
 _NAMED = 5

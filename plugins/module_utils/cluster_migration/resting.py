@@ -136,6 +136,13 @@ def rests(item: Object, memory: Memory) -> bool:
     return False
 
 
+def wakes(memory: Memory) -> bool:
+    """Whether there is anything to wake: what had no replicas, or was suspended, stays as it is."""
+    if "replicas" in memory:
+        return bool(memory["replicas"]) or "whenScaled" in memory
+    return not memory.get("suspend", False)
+
+
 def rest_patch(item: Object, memory: Memory, migration_id: str) -> tuple[str, Any] | None:
     """``(kind of patch, body)`` that puts it to rest; None when it rests, or is a Pod, which only can be deleted."""
     if item["kind"] == "Pod" or rests(item, memory):

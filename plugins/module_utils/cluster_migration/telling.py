@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
 from typing import Any
 
-from .journal import SWITCHING, Journal
+from .journal import SWITCHING, Journal, begun
 
 REPORT_SCHEMA = 1
 
@@ -56,3 +57,11 @@ def difference(state: str, name: str, source: str, target: str) -> dict[str, dic
     }
     before, after = sides[state]
     return {"before": {"migration": name, **before}, "after": {"migration": name, **after}}
+
+
+def summary(journal: Journal) -> dict[str, Any]:
+    """The journal as a result: without the events, which are the report's, and with the figures beside the rest."""
+    facts = journal.to_dict()
+    figures, events = facts.pop("figures"), facts.pop("events")
+    total = (events[-1]["ended"] or time.time()) - begun(journal) if events else 0.0
+    return {**figures, **facts, "total_ms": round(1000 * max(0.0, total))}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
@@ -35,34 +34,17 @@ _SIZES_IN_A_CALL = 100
 _SHARE_OF_DETAILS = 0.3
 
 
-def read_hypervisors(
+def readings(
     hypervisors: Sequence[tuple[Site, Hypervisor]], *, timeout: float, pki_path: str | None
-) -> dict[str, dict[str, Any]]:
-    """Reports by the hypervisor's name, as ``inventory.arrange`` takes them; returns within ``timeout`` seconds.
-
-    A hypervisor that fails or is late has ``{"fault": "one sentence"}``; nothing is raised for it.
-    """
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What reads the VMs of each hypervisor, by its name, within ``timeout`` seconds from now; a report is ``{"vms": [vm, …]}``."""
     deadline = time.monotonic() + timeout
-    reports: dict[str, dict[str, Any]] = {}
     in_flight = max(2, min(_IN_FLIGHT, _THREADS // max(1, len(hypervisors))))
 
-    def read(site: Site, hypervisor: Hypervisor) -> None:
-        try:
-            report: dict[str, Any] = {"vms": _read_vms(site, hypervisor, deadline, pki_path, in_flight)}
-        except FederationError as error:
-            report = {"fault": str(error)}
-        except Exception as error:  # A fault of one site, even an unforeseen one, must not lose the others.
-            report = {"fault": f"{type(error).__name__}: {error}"}
-        reports[hypervisor.name] = report
+    def reading(site: Site, hypervisor: Hypervisor) -> Callable[[], dict[str, Any]]:
+        return lambda: {"vms": _read_vms(site, hypervisor, deadline, pki_path, in_flight)}
 
-    threads = [threading.Thread(target=read, args=pair, daemon=True, name=pair[1].name) for pair in hypervisors]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    late = {"fault": f"no answer within {timeout:g} s; check the host, or raise site_timeout"}
-    # A copy: a thread that is late must not change what was handed out.
-    return {hypervisor.name: reports.get(hypervisor.name, late) for _site, hypervisor in hypervisors}
+    return {hypervisor.name: reading(site, hypervisor) for site, hypervisor in hypervisors}
 
 
 def _read_vms(site: Site, hypervisor: Hypervisor, deadline: float, pki_path: str | None, in_flight: int) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvirt import addresses, bulk, metadata
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import UnreachableError
 from ansible_collections.virt8ra.federation.plugins.module_utils.model import Hypervisor, Site
+from ansible_collections.virt8ra.federation.plugins.module_utils.site_reports import gather
 
 SITE = Site(name="s", provider="P", country="ES", storage={"ssd": "vms"}, networks={"front": "public"})
 AGENT = libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT
@@ -111,9 +112,14 @@ class FakeConnection:
         pass
 
 
+def reports(timeout: float, *names: str) -> dict[str, dict[str, Any]]:
+    pairs = [(SITE, Hypervisor(name, name, f"test:///{name}" if names else "test:///", "s")) for name in names or ("h",)]
+    return gather(bulk.readings(pairs, timeout=timeout, pki_path=None), timeout)
+
+
 def read(monkeypatch: pytest.MonkeyPatch, conn: FakeConnection, timeout: float = 20) -> list[dict[str, Any]]:
     monkeypatch.setattr(bulk, "open_connection", lambda *_args, **_options: conn)
-    report = bulk.read_hypervisors([(SITE, Hypervisor("h", "h", "test:///", "s"))], timeout=timeout, pki_path=None)["h"]
+    report = reports(timeout)["h"]
     assert "fault" not in report, report
     vms: list[dict[str, Any]] = report["vms"]
     return vms
@@ -185,7 +191,7 @@ def test_half_an_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnreachableError, match="not all of its VMs"):
         bulk._Reader(conn, SITE, time.monotonic() + 0.5, 2).vms()
     monkeypatch.setattr(bulk, "open_connection", lambda *_args, **_options: conn)
-    assert set(bulk.read_hypervisors([(SITE, Hypervisor("h", "h", "test:///", "s"))], timeout=0.5, pki_path=None)["h"]) == {"fault"}
+    assert set(reports(0.5)["h"]) == {"fault"}
     stalled.stalled.set()
 
 
@@ -196,10 +202,9 @@ def test_an_unforeseen_fault_is_of_one_hypervisor(monkeypatch: pytest.MonkeyPatc
         return FakeConnection(FakeDomain("web"))
 
     monkeypatch.setattr(bulk, "open_connection", opened)
-    pairs = [(SITE, Hypervisor(name, name, f"test:///{name}", "s")) for name in ("bad", "good")]
-    reports = bulk.read_hypervisors(pairs, timeout=20, pki_path=None)
-    assert reports["bad"] == {"fault": "RuntimeError: no such luck"}
-    assert [vm["name"] for vm in reports["good"]["vms"]] == ["web"]
+    read = reports(20, "bad", "good")
+    assert read["bad"] == {"fault": "RuntimeError: no such luck"}
+    assert [vm["name"] for vm in read["good"]["vms"]] == ["web"]
 
 
 def test_only_usable_addresses() -> None:

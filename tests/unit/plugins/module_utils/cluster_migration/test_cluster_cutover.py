@@ -18,9 +18,10 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migrati
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.hooks import Hook
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.journal import Journal
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.policy import Policy
-from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.quiesce import Quiesce, TargetRest
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.quiesce import Quiesce
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.removing import Removal
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.store import CONFIG_MAPS, SECRETS, JournalStore
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.target_rest import TargetRest
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import BackendError, MigrationFailed, UnreachableError
 from memory_cluster import WIDGETS, MemoryCluster
 

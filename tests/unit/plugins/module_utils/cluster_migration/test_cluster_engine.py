@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration import resting
-from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.engine import Engine, Parts
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.engine import Engine
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.parts import Parts
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.policy import Policy
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import (
     BackendError,

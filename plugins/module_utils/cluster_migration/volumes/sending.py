@@ -1,0 +1,238 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files from the source's pod to the target's, as tar streams through here; what has no bytes is made from its facts.
+
+Not every busybox reads a list of names for tar, and a file may shrink while it is read. So the source's tar gets names as arguments,
+and the target's gets an archive that is written here, of whole files only.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Callable
+
+from .listing import Entry
+from .pods import Mover
+from .shell import BLOCK, FRAMES, Lost, ask, finish, listed, pieces, send, start
+
+Count = Callable[[int], None]
+_FRAME = 16 * BLOCK
+# So xargs and tar end when a file has gone in the meantime: another listing tells.
+_SOME_LEFT = (0, 1, 2, 123)
+_FACTS = r"""cd /data || exit 9; {list} sh -c '
+bad=0
+for r; do
+m=${{r%%:*}}; r=${{r#*:}}; u=${{r%%:*}}; r=${{r#*:}}; g=${{r%%:*}}; r=${{r#*:}}; t=${{r%%:*}}; r=${{r#*:}}
+if [ -L "$r" ]; then chown -h "$u:$g" "$r" && touch -h -d "@$t" "$r" || bad=1
+else chown "$u:$g" "$r" && chmod "$m" "$r" && touch -c -d "@$t" "$r" || bad=1; fi
+done; exit $bad' sh"""
+
+
+class Shorter(Lost):
+    """A file became shorter while it was read, and all behind it did not come."""
+
+
+def make_folders(target: Mover, folders: Sequence[Entry]) -> None:
+    """Upper ones first; nobody else looks into them until they have their facts."""
+    if folders:
+        names, reads = listed(entry.name for entry in folders)
+        ask(target, f"cd /data || exit 9; {reads} mkdir -p -m 700", names)
+
+
+def remove(target: Mover, names: Sequence[bytes]) -> None:
+    if names:
+        data, reads = listed(names)
+        ask(target, f"cd /data || exit 9; {reads} rm -rf", data)
+
+
+def set_facts(target: Mover, entries: Sequence[Entry], *, fine_times: bool) -> None:
+    """Owner, mode and time, in this order of the entries."""
+    if not entries:
+        return
+    data, reads = listed(_record(entry, fine_times) for entry in entries)
+    ask(target, _FACTS.format(list=reads), data)
+
+
+def _record(entry: Entry, fine_times: bool) -> bytes:
+    """``644:0:0:1700000000:./name``."""
+    when = f"{entry.modified}.{entry.nanoseconds:09}" if fine_times else f"{entry.modified}"
+    return f"{entry.permissions:o}:{entry.owner[0]}:{entry.owner[1]}:{when}:".encode() + entry.name
+
+
+def make_others(target: Mover, others: Sequence[Entry], links: Sequence[tuple[bytes, Entry]]) -> None:
+    """Symbolic links, pipes and devices, and further names of files that are there."""
+    if not others and not links:
+        return
+    writer = Archive(target)
+    try:
+        for entry in others:
+            info = _info(entry)
+            if entry.is_link:
+                info.type, info.linkname = tarfile.SYMTYPE, _text(entry.target)
+            else:
+                info.type = {0o010000: tarfile.FIFOTYPE, 0o020000: tarfile.CHRTYPE}.get(entry.kind, tarfile.BLKTYPE)
+                info.devmajor, info.devminor = entry.device
+            writer.header(info)
+        for first, entry in links:
+            info = _info(entry)
+            info.type, info.linkname = tarfile.LNKTYPE, _text(first)
+            writer.header(info)
+        writer.finish()
+    finally:
+        writer.close()
+
+
+def send_files(source: Mover, target: Mover, files: Sequence[Entry], count: Count) -> int:
+    """Bytes of the files that were sent whole; what vanished meanwhile, or is no file any more, is left out.
+
+    The names together must fit a command line: see ``batches()``.
+    """
+    writer = Archive(target)
+    sent = 0
+    try:
+        for info, content in read_files(source, files):
+            writer.header(info)
+            for piece in content:
+                writer.write(piece)
+                count(len(piece))
+            writer.pad(info.size)
+            sent += info.size
+        writer.finish()
+    finally:
+        writer.close()
+    return sent
+
+
+def read_files(source: Mover, files: Sequence[Entry], *, packed: bool = False) -> Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]:
+    """Each file that the source's tar gives, and its bytes, all of which must be read before the next.
+
+    ``packed``: for files with holes, which come as zeros.
+    """
+    names, reads = listed(entry.name for entry in files)
+    running = start(source, f"cd /data || exit 9; {reads} tar -c -f -{' | gzip -1' if packed else ''}", stdin=True)
+    try:
+        send(source, running, names)
+        running.close_stdin()
+        stream = _Stream(unpacked(pieces(running)) if packed else pieces(running))
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=_FRAME // 4, encoding="utf-8", errors="surrogateescape") as archive:
+            for info in archive:
+                file = archive.extractfile(info) if info.isreg() else None
+                if file is not None:
+                    info.uname = info.gname = ""
+                    yield info, _content(file, info.size)
+        finish(source, running, allowed=_SOME_LEFT)
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        # tar ends in the middle of a file that became shorter.
+        raise Shorter(f"the files of claim {source.place} came to an early end") from error
+    finally:
+        running.close()
+
+
+def _content(file: IO[bytes], size: int) -> Iterator[bytes]:
+    left = size
+    while left:
+        piece = file.read(min(left, _FRAME // 4))
+        if not piece:
+            raise EOFError
+        left -= len(piece)
+        yield piece
+
+
+def unpacked(packed: Iterable[bytes]) -> Iterator[bytes]:
+    """What gzip made of a stream."""
+    unpacker = zlib.decompressobj(31)
+    for piece in packed:
+        data = unpacker.decompress(piece, _FRAME)
+        while data:
+            yield data
+            data = unpacker.decompress(unpacker.unconsumed_tail, _FRAME)
+    if not unpacker.eof:
+        raise EOFError
+
+
+class _Stream:
+    """Pieces as tarfile reads them."""
+
+    def __init__(self, source: Iterator[bytes]) -> None:
+        self._source = source
+        self._held = b""
+
+    def read(self, size: int) -> bytes:
+        parts = [self._held]
+        have = len(self._held)
+        while have < size:
+            piece = next(self._source, b"")
+            if not piece:
+                break
+            parts.append(piece)
+            have += len(piece)
+        data = b"".join(parts)
+        self._held = data[size:]
+        return data[:size]
+
+
+class Archive:
+    """An archive that the target's tar takes apart while it is written."""
+
+    def __init__(self, target: Mover) -> None:
+        self.target = target
+        self._running = start(target, f"cd /data || exit 9; {{ {FRAMES}; }} | tar -x -p -f -", stdin=True)
+        self._held = bytearray()
+
+    def header(self, info: tarfile.TarInfo) -> None:
+        self.write(info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape"))
+
+    def write(self, data: bytes) -> None:
+        self._held += data
+        while len(self._held) >= _FRAME:
+            self._frame(bytes(self._held[:_FRAME]))
+            del self._held[:_FRAME]
+
+    def pad(self, size: int) -> None:
+        """After a file of that size."""
+        self.write(b"\0" * (-size % tarfile.BLOCKSIZE))
+
+    def _frame(self, data: bytes) -> None:
+        send(self.target, self._running, b"%d\n" % (len(data) // BLOCK) + data)
+
+    def finish(self) -> None:
+        """All is written at the target when this returns."""
+        self.write(b"\0" * (2 * tarfile.BLOCKSIZE))
+        self.write(b"\0" * (-len(self._held) % BLOCK))
+        if self._held:
+            self._frame(bytes(self._held))
+        send(self.target, self._running, b"0\n")
+        self._running.close_stdin()
+        finish(self.target, self._running)
+
+    def close(self) -> None:
+        self._running.close()
+
+
+def batches(files: Iterable[Entry], *, most_bytes: int = 64 * 1024 * 1024, most_names: int = 16 * 1024) -> Iterator[list[Entry]]:
+    """Some files together, for one command each; a file of any size alone. A busybox's xargs takes 32 KiB of names at most."""
+    batch: list[Entry] = []
+    size = names = 0
+    for entry in files:
+        if batch and (size + entry.size > most_bytes or names + len(entry.name) + 1 > most_names):
+            yield batch
+            batch, size, names = [], 0, 0
+        batch.append(entry)
+        size += entry.size
+        names += len(entry.name) + 1
+    if batch:
+        yield batch
+
+
+def _info(entry: Entry) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(_text(entry.name))
+    info.mode, info.mtime = entry.permissions, entry.modified
+    info.uid, info.gid = entry.owner
+    return info
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
