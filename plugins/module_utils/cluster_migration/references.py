@@ -16,16 +16,12 @@ from .objects import (
     annotations_of,
     containers,
     images_of,
-    is_token_volume,
     listed,
     part,
     pod_spec,
     sort_of,
     spec_of,
 )
-
-# Volumes of kinds that read a node's own folders.
-_HOST = "hostPath"
 
 
 @dataclass
@@ -54,7 +50,7 @@ class References:
 
 
 def references(item: Object) -> References:
-    """Of one object; of custom resources nobody can tell."""
+    """Of one object, best of a cleaned one; of custom resources nobody can tell."""
     found = References()
     spec = pod_spec(item)
     if spec:
@@ -111,7 +107,7 @@ def _of_pod(spec: Mapping[str, Any], found: References) -> None:
     found.secrets |= {str(one["name"]) for one in listed(spec, "imagePullSecrets") if one.get("name")}
     found.labels |= _labels(spec)
     for volume in listed(spec, "volumes"):
-        _of_volume(volume, str(spec.get("serviceAccountName") or "default"), found)
+        _of_volume(volume, found)
     for container in containers(spec):
         _of_environment(container, found)
 
@@ -128,16 +124,14 @@ def _labels(spec: Mapping[str, Any]) -> set[tuple[str, str]]:
     return wanted
 
 
-def _of_volume(volume: Mapping[str, Any], account: str, found: References) -> None:
-    if is_token_volume(volume, account):
-        return
+def _of_volume(volume: Mapping[str, Any], found: References) -> None:
     _add(found.secrets, part(volume, "secret"), "secretName")
     _add(found.config_maps, part(volume, "configMap"), "name")
     _add(found.claims, part(volume, "persistentVolumeClaim"), "claimName")
     for source in listed(volume, "projected", "sources"):
         _add(found.secrets, part(source, "secret"), "name")
         _add(found.config_maps, part(source, "configMap"), "name")
-    path = part(volume, _HOST).get("path")
+    path = part(volume, "hostPath").get("path")
     if path:
         found.host_paths.add(str(path))
     template = part(volume, "ephemeral", "volumeClaimTemplate")
