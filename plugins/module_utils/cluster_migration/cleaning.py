@@ -1,199 +1,276 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An object as the target gets it: without what belongs to the old cluster, with the target's names. Pure."""
+"""An object of the old cluster as it may be given to the new one: without what only the old one means by it. Pure.
+
+Finalizers of Kubernetes itself go, as the target sets its own; those of users and operators stay with the object. Owners go too,
+as their UIDs are the old ones: they are given back, for whoever knows the new UIDs. To clean twice is to clean once.
+"""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Callable
 
 from ..backends.cluster import Object
-from .mapping import mapped
-from .ordering import group_of
-from .request import Mappings
-from .scope import subjects_within
-from .templates import containers, pod_spec
-
-_KEPT = ("name", "namespace", "labels", "annotations", "finalizers")
-_TOLD = {"ownerReferences": "owner references", "managedFields": "field managers", "deletionTimestamp": "deletion"}
-_CLUSTERS_FINALIZERS = ("foregroundDeletion", "orphan", "kubernetes")
-# Annotations of the cluster's own controllers and of tools that remember what they applied.
-_ANNOTATIONS = (
-    "kubectl.kubernetes.io/last-applied-configuration",
-    "deployment.kubernetes.io/",
-    "deprecated.daemonset.template.generation",
-    "pv.kubernetes.io/",
-    "volume.kubernetes.io/",
-    "volume.beta.kubernetes.io/storage-provisioner",
-    "endpoints.kubernetes.io/",
-    "autoscaling.alpha.kubernetes.io/conditions",
-    "autoscaling.alpha.kubernetes.io/current-metrics",
-    "batch.kubernetes.io/job-tracking",
-    "kubernetes.io/service-account.uid",
-    "cattle.io/status",
-    "lifecycle.cattle.io/",
-    "federation.virt8ra.eu/",
+from .mapping import Mappings, map_object
+from .objects import (
+    TOKEN_PATH,
+    containers,
+    is_token_name,
+    is_token_volume,
+    listed,
+    owners_of,
+    part,
+    pod_spec,
+    sort_of,
+    spec_of,
 )
-_JOB_LABELS = ("controller-uid", "batch.kubernetes.io/controller-uid", "job-name", "batch.kubernetes.io/job-name")
+from .resting import served_from
+from .scope import TOKEN, local_subjects
+
+_IDENTITY = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "generateName")
+_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
+_ANNOTATIONS = frozenset(
+    """kubectl.kubernetes.io/last-applied-configuration deployment.kubernetes.io/revision deployment.kubernetes.io/desired-replicas
+    deployment.kubernetes.io/max-replicas deployment.kubernetes.io/revision-history deprecated.daemonset.template.generation
+    volume.kubernetes.io/selected-node volume.kubernetes.io/storage-provisioner volume.beta.kubernetes.io/storage-provisioner
+    volume.kubernetes.io/storage-resizer control-plane.alpha.kubernetes.io/leader kubernetes.io/service-account.uid
+    endpoints.kubernetes.io/last-change-trigger-time batch.kubernetes.io/job-tracking autoscaling.alpha.kubernetes.io/conditions
+    autoscaling.alpha.kubernetes.io/current-metrics k8s.v1.cni.cncf.io/network-status field.cattle.io/projectId cattle.io/status
+    scheduler.alpha.kubernetes.io/node""".split()
+)
+_ANNOTATIONS_OF = ("pv.kubernetes.io/", "federation.virt8ra.eu/", "cni.projectcalico.org/", "lifecycle.cattle.io/")
+_FINALIZERS = ("foregroundDeletion", "orphan", "kubernetes")
+_JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name")
+# Admission computes these anew for a pod, and refuses others.
+_ADMITTED = ("priority", "preemptionPolicy", "overhead")
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """The object for the target; ``removed`` and ``changed``: what was taken off it and renamed, in a few words each."""
+    """``removed`` and ``mapped`` say what was done, each sort of it once; ``owners`` are those that the object had, with old UIDs."""
 
     object: Object
     removed: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
+    mapped: tuple[str, ...] = ()
+    owners: tuple[dict[str, Any], ...] = ()
 
 
-def cleaned(item: Object, mappings: Mappings, namespaces: frozenset[str] = frozenset()) -> Cleaned:
-    """``item`` itself stays as it is. Cleaning what is clean changes nothing.
+class _Knife:
+    """Takes things out of mappings, and remembers what they were."""
 
-    :param namespaces: the chosen ones, to whose service accounts bindings of the whole cluster are cut down
-    """
-    removed: list[str] = []
-    target = {key: copy.deepcopy(value) for key, value in item.items() if key not in ("metadata", "status")}
-    if item.get("status"):
-        removed.append("status")
-    target["metadata"] = _metadata(item, removed)
-    clean = _CLEANERS.get((group_of(item), item["kind"]))
+    def __init__(self) -> None:
+        self.removed: set[str] = set()
+
+    def cut(self, place: dict[str, Any], what: str, *keys: str) -> None:
+        for key in keys:
+            if key in place:
+                del place[key]
+                self.removed.add(what)
+
+    def keep(self, place: dict[str, Any], key: str, kept: list[Any], what: str) -> None:
+        """Only these items of a list; without any, the list goes too."""
+        if len(kept) != len(place.get(key) or ()):
+            self.removed.add(what)
+            place[key] = kept
+        if not kept and key in place:
+            del place[key]
+
+
+def cleaned(item: Object, mappings: Mappings) -> Cleaned:
+    """The object for the target; ``item`` stays as it is."""
+    owners = owners_of(item)
+    made: Object = copy.deepcopy(item)
+    knife = _Knife()
+    _clean_metadata(made["metadata"], knife)
+    knife.cut(made, "status", "status")
+    clean = _CLEANERS.get(sort_of(made))
     if clean is not None:
-        clean(target, mappings, removed)
-    if item["kind"] == "ClusterRoleBinding" and namespaces:
-        _cut(target, namespaces, removed)
-    return Cleaned(target, tuple(dict.fromkeys(removed)), tuple(mapped(target, mappings)))
+        clean(made, mappings, knife)
+    spec = pod_spec(made)
+    if spec and sort_of(made) != ("", "Pod"):
+        _clean_template(made, spec, knife)
+    mapped = map_object(made, mappings)
+    return Cleaned(made, tuple(sorted(knife.removed)), mapped, owners)
 
 
-def _metadata(item: Object, removed: list[str]) -> Object:
-    found = item["metadata"]
-    kept: Object = {key: copy.deepcopy(found[key]) for key in _KEPT if found.get(key) not in (None, {}, [])}
-    removed += [words for key, words in _TOLD.items() if found.get(key)]
-    annotations = {key: value for key, value in (kept.pop("annotations", None) or {}).items() if not key.startswith(_ANNOTATIONS)}
-    if annotations:
-        kept["annotations"] = annotations
-    if len(annotations) < len(found.get("annotations") or {}):
-        removed.append("annotations of the cluster")
-    finalizers = [one for one in kept.pop("finalizers", None) or () if not _is_clusters(one)]
-    if finalizers:
-        kept["finalizers"] = finalizers
-    if len(finalizers) < len(found.get("finalizers") or ()):
-        removed.append("finalizers of the cluster")
-    return kept
+def _clean_metadata(metadata: dict[str, Any], knife: _Knife) -> None:
+    knife.cut(metadata, "identity", *_IDENTITY)
+    knife.cut(metadata, "deletion", *_DELETION)
+    knife.cut(metadata, "owner UIDs", "ownerReferences")
+    finalizers = [name for name in metadata.get("finalizers") or () if not _is_kubernetes_own(str(name))]
+    knife.keep(metadata, "finalizers", finalizers, "finalizers of Kubernetes")
+    annotations = metadata.get("annotations") or {}
+    for key in list(annotations):
+        if key in _ANNOTATIONS or key.startswith(_ANNOTATIONS_OF):
+            knife.cut(annotations, "annotations of the old cluster", key)
+    labels = metadata.get("labels") or {}
+    knife.cut(labels, "labels of the old cluster", "kubernetes.io/metadata.name", "objectset.rio.cattle.io/hash")
+    for key in ("annotations", "labels"):
+        if key in metadata and not metadata[key]:
+            del metadata[key]
 
 
-def _is_clusters(finalizer: str) -> bool:
-    owner = finalizer.split("/")[0]
-    return finalizer in _CLUSTERS_FINALIZERS or owner == "kubernetes.io" or owner.endswith((".kubernetes.io", ".k8s.io"))
+def _is_kubernetes_own(finalizer: str) -> bool:
+    """``foregroundDeletion``, ``kubernetes.io/pvc-protection``, ``service.kubernetes.io/load-balancer-cleanup``, …"""
+    domain = f".{finalizer.partition('/')[0]}"
+    return finalizer in _FINALIZERS or domain.endswith((".kubernetes.io", ".k8s.io"))
 
 
-def _drop(found: Any, removed: list[str], words: str, *keys: str) -> None:
-    for key in keys:
-        if key in found:
-            del found[key]
-            removed.append(words)
+# Pods and what makes them
 
 
-def _namespace(item: Object, _mappings: Mappings, removed: list[str]) -> None:
-    item.pop("spec", None)
-    labels = item["metadata"].get("labels") or {}
-    labels.pop("kubernetes.io/metadata.name", None)
-    if not labels:
-        item["metadata"].pop("labels", None)
+def _clean_template(item: Object, spec: dict[str, Any], knife: _Knife) -> None:
+    """A pod template is the user's own; but somebody may have pinned it to a node, or copied a pod's spec."""
+    knife.cut(spec, "node name", "nodeName")
+    _drop_token(spec, knife)
+    job = part(item, "spec", "jobTemplate")
+    for metadata in (part(item, "spec", "template", "metadata"), part(job, "metadata"), part(job, "spec", "template", "metadata")):
+        if metadata.get("creationTimestamp", "") is None:
+            del metadata["creationTimestamp"]
 
 
-def _service(item: Object, mappings: Mappings, removed: list[str]) -> None:
-    spec = item.get("spec") or {}
-    if spec.get("clusterIP") != "None":
-        _drop(spec, removed, "cluster IPs", "clusterIP", "clusterIPs")
-    if mappings.node_ports == "new":
-        _drop(spec, removed, "node ports", "healthCheckNodePort")
-        for port in spec.get("ports") or ():
-            _drop(port, removed, "node ports", "nodePort")
-    if mappings.load_balancer_ips == "new":
-        _drop(spec, removed, "load balancer IPs", "loadBalancerIP")
+def _clean_pod(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    spec = spec_of(item)
+    knife.cut(spec, "node name", "nodeName")
+    knife.cut(spec, "what admission sets", *_ADMITTED)
+    knife.cut(spec, "ephemeral containers", "ephemeralContainers")
+    _drop_token(spec, knife)
 
 
-def _claim(item: Object, _mappings: Mappings, removed: list[str]) -> None:
-    spec = item.get("spec") or {}
-    _drop(spec, removed, "names of volumes", "volumeName")
-    # The data comes along; whence the old volume was made says nothing at the target.
-    _drop(spec, removed, "sources of volumes", "dataSource", "dataSourceRef")
+def _drop_token(spec: dict[str, Any], knife: _Knife) -> None:
+    account = str(spec.get("serviceAccountName") or "default")
+    volumes = listed(spec, "volumes")
+    tokens = {str(volume["name"]) for volume in volumes if is_token_volume(volume, account)}
+    # A Secret that somebody mounted himself stays: only a mount at the server's own path is the server's.
+    mounted = {
+        str(mount.get("name"))
+        for container in containers(spec)
+        for mount in listed(container, "volumeMounts")
+        if str(mount.get("mountPath", "")).rstrip("/") == TOKEN_PATH
+    }
+    tokens &= mounted
+    if not tokens:
+        return
+    knife.keep(spec, "volumes", [volume for volume in volumes if volume.get("name") not in tokens], "token volume")
+    for container in containers(spec):
+        mounts = [mount for mount in listed(container, "volumeMounts") if mount.get("name") not in tokens]
+        knife.keep(container, "volumeMounts", mounts, "token volume")
 
 
-def _job(item: Object, _mappings: Mappings, removed: list[str]) -> None:
-    spec = item.get("spec") or {}
+def _clean_job(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    """The selector and its labels are the API server's, unless somebody said that they are his."""
+    spec = spec_of(item)
     if spec.get("manualSelector"):
         return
-    _drop(spec, removed, "selectors of Jobs", "selector")
-    for metadata in (item["metadata"], (spec.get("template") or {}).get("metadata") or {}):
-        labels = metadata.get("labels") or {}
-        for label in _JOB_LABELS:
-            _drop(labels, removed, "selectors of Jobs", label)
-        if "labels" in metadata and not labels:
+    knife.cut(spec, "selector of the job's UID", "selector")
+    for labels in (part(item, "metadata", "labels"), part(spec, "template", "metadata", "labels")):
+        knife.cut(labels, "selector of the job's UID", *_JOB_LABELS)
+    for metadata in (part(item, "metadata"), part(spec, "template", "metadata")):
+        if "labels" in metadata and not metadata["labels"]:
             del metadata["labels"]
 
 
-def _pod(item: Object, _mappings: Mappings, removed: list[str]) -> None:
-    spec = pod_spec(item)
-    _drop(spec, removed, "names of nodes", "nodeName")
-    _drop(spec, removed, "priorities as numbers", "priority", "preemptionPolicy")
-    _drop(spec, removed, "containers put in by hand", "ephemeralContainers")
-    tokens = {volume["name"] for volume in spec.get("volumes") or () if str(volume.get("name", "")).startswith("kube-api-access-")}
-    if not tokens:
-        return
-    removed.append("tokens")
-    spec["volumes"] = [volume for volume in spec["volumes"] if volume["name"] not in tokens]
-    for container in containers(spec):
-        container["volumeMounts"] = [mount for mount in container.get("volumeMounts") or () if mount["name"] not in tokens]
+def _clean_stateful_set(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    for claim in listed(item, "spec", "volumeClaimTemplates"):
+        knife.cut(claim, "status", "status")
+        metadata = part(claim, "metadata")
+        if metadata.get("creationTimestamp", "") is None:
+            del metadata["creationTimestamp"]
 
 
-def _secret(item: Object, _mappings: Mappings, removed: list[str]) -> None:
-    """The target fills it in for its own service account."""
-    if item.get("type") == "kubernetes.io/service-account-token":
-        _drop(item, removed, "tokens", "data", "stringData")
+# Network
 
 
-def _service_account(item: Object, _mappings: Mappings, removed: list[str]) -> None:
-    _drop(item, removed, "tokens", "secrets")
+def _clean_service(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    """Address families stay as they were asked for; addresses are the target's. A headless service stays headless."""
+    spec = spec_of(item)
+    if spec.get("clusterIP") != "None":
+        knife.cut(spec, "cluster IP", "clusterIP", "clusterIPs")
+    if not mappings.keep_node_ports:
+        knife.cut(spec, "node port", "healthCheckNodePort")
+        for port in listed(spec, "ports"):
+            knife.cut(port, "node port", "nodePort")
+    if not mappings.keep_load_balancer_ips:
+        knife.cut(spec, "load balancer IP", "loadBalancerIP")
 
 
-def _definition(item: Object, _mappings: Mappings, removed: list[str]) -> None:
-    """What the server fills in by itself."""
-    spec = item["spec"]
-    if spec.get("preserveUnknownFields") is False:
-        del spec["preserveUnknownFields"]
+def _clean_endpoints(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    for subset in listed(item, "subsets"):
+        for address in (*listed(subset, "addresses"), *listed(subset, "notReadyAddresses")):
+            knife.cut(address, "node name", "nodeName", "targetRef")
 
 
-def _cluster_role(item: Object, _mappings: Mappings, removed: list[str]) -> None:
-    if item.get("aggregationRule") and item.get("rules"):
-        item["rules"] = []
-        removed.append("gathered rules")
+def _clean_slice(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    for endpoint in listed(item, "endpoints"):
+        knife.cut(endpoint, "node name", "nodeName", "targetRef", "zone", "hints")
 
 
-def _stateful_set(item: Object, _mappings: Mappings, removed: list[str]) -> None:
-    for claim in (item.get("spec") or {}).get("volumeClaimTemplates") or ():
-        claim.pop("status", None)
-        (claim.get("metadata") or {}).pop("creationTimestamp", None)
+# Storage, accounts, rules
 
 
-_CLEANERS: dict[tuple[str, str], Callable[[Object, Mappings, list[str]], None]] = {
-    ("", "Namespace"): _namespace,
-    ("", "Service"): _service,
-    ("", "PersistentVolumeClaim"): _claim,
-    ("", "Pod"): _pod,
-    ("", "Secret"): _secret,
-    ("", "ServiceAccount"): _service_account,
-    ("batch", "Job"): _job,
-    ("apps", "StatefulSet"): _stateful_set,
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
-    ("rbac.authorization.k8s.io", "ClusterRole"): _cluster_role,
+def _clean_claim(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    """The data comes by itself: not by a snapshot, nor by picking out one of the old cluster's volumes."""
+    knife.cut(spec_of(item), "volume of the claim", "volumeName", "selector", "dataSource", "dataSourceRef")
+
+
+def _clean_account(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    name = str(item["metadata"]["name"])
+    for key in ("secrets", "imagePullSecrets"):
+        own = [one for one in listed(item, key) if not is_token_name(str(one.get("name", "")), name)]
+        knife.keep(item, key, own, "token Secret")
+
+
+def _clean_secret(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    """A token's Secret goes along empty: the target fills it."""
+    if item.get("type") == TOKEN:
+        knife.cut(item, "token", "data", "stringData")
+        knife.cut(part(item, "metadata", "labels"), "labels of the old cluster", "kubernetes.io/legacy-token-last-used")
+        if not item["metadata"].get("labels", True):
+            del item["metadata"]["labels"]
+
+
+def _clean_namespace(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    item.pop("spec", None)
+
+
+def _clean_role(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    if item.get("aggregationRule"):
+        knife.cut(item, "gathered rules", "rules")
+
+
+def _clean_binding(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    knife.keep(item, "subjects", local_subjects(item, mappings.namespaces), "subjects elsewhere")
+
+
+def _clean_webhooks(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    knife.keep(item, "webhooks", served_from(item, mappings.namespaces), "webhooks answered elsewhere")
+
+
+def _clean_priority(item: Object, mappings: Mappings, knife: _Knife) -> None:
+    """What pods without a class get is the target's affair."""
+    if item.get("globalDefault"):
+        knife.cut(item, "global default", "globalDefault")
+
+
+_Clean = Callable[[Object, Mappings, _Knife], None]
+_CLEANERS: Mapping[tuple[str, str], _Clean] = {
+    ("", "Pod"): _clean_pod,
+    ("", "Service"): _clean_service,
+    ("", "Endpoints"): _clean_endpoints,
+    ("", "PersistentVolumeClaim"): _clean_claim,
+    ("", "ServiceAccount"): _clean_account,
+    ("", "Secret"): _clean_secret,
+    ("", "Namespace"): _clean_namespace,
+    ("apps", "StatefulSet"): _clean_stateful_set,
+    ("batch", "Job"): _clean_job,
+    ("discovery.k8s.io", "EndpointSlice"): _clean_slice,
+    ("rbac.authorization.k8s.io", "ClusterRole"): _clean_role,
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _clean_binding,
+    ("scheduling.k8s.io", "PriorityClass"): _clean_priority,
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _clean_webhooks,
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _clean_webhooks,
 }
-
-
-def _cut(item: Object, namespaces: frozenset[str], removed: list[str]) -> None:
-    subjects = subjects_within(item, namespaces)
-    if len(subjects) < len(item.get("subjects") or ()):
-        removed.append("subjects of other namespaces")
-    item["subjects"] = subjects

@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..backends.cluster import ClusterApi, Object
+from ..backends.cluster import ClusterApi, Object, Resource
 from ..errors import NotFoundError
 from . import preflight
 from .cleaning import cleaned
 from .collecting import listable, stream
+from .estimate import START_SECONDS, Measured
 from .ordering import stage
-from .plan import Blocker, ClusterPlan, Estimate
+from .plan import Plan
 from .request import Request
-from .scope import Context, carried, chosen
+from .scope import Context, carried, chosen, is_used
 from .store import NAMESPACES
-from .survey import Survey
-from .target_facts import minor_of, target_facts
+from .survey import Source, Survey
+from .target_facts import TargetFacts, target_facts, version_of
 
+_CLAIMS = Resource("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", namespaced=True)
 _PROBES = 3
 
 
@@ -49,55 +50,60 @@ class Preparing:
         self._target = target
         self._workers = workers
         self._reason = reason
+        self._begun = chosen_before is not None
         request.check_kinds(source.resources())
-        self.namespaces: Sequence[str] = (
-            sorted(chosen_before) if chosen_before is not None else chosen(request, source.each(NAMESPACES))
-        )
-        self.mapping: Mapping[str, Any] = request.mappings.to_dict()
+        self.namespaces: Sequence[str] = self._chosen() if chosen_before is None else sorted(chosen_before)
+        self.mapping: Mapping[str, Any] = request.mapping
         self.objects: Mapping[str, int] = {}
-        self._survey: Survey | None = None
-        self._context = Context(frozenset(self.namespaces))
         self._lock = threading.Lock()
-        self._cleaned: Counter[str] = Counter()
-        self._mapped: dict[str, str] = {}
+        self._found: tuple[Survey, TargetFacts, Context] | None = None
 
-    @property
-    def survey(self) -> Survey:
-        """What ``read`` found; the source is read when nothing was read before."""
-        with self._lock:
-            if self._survey is None:
-                self.read(stream(self._source, listable(self._source.resources(), self.excluded()), self.namespaces))
-            assert self._survey is not None
-            return self._survey
+    def _chosen(self) -> list[str]:
+        """The namespace default is there in every cluster: it moves by itself only when somebody uses it."""
+        namespaces = list(self._source.each(NAMESPACES))
+        if self.request.namespaces:
+            return chosen(self.request, namespaces)
+        kinds = [resource for resource in listable(self._source.resources(), self.excluded()) if resource.namespaced]
+        used = is_used("default", stream(self._source, kinds, ["default"]))
+        return chosen(self.request, namespaces, default_is_used=used)
 
     def read(self, items: Iterable[Object]) -> None:
-        survey = Survey(self.request, frozenset(self.namespaces))
-        self._cleaned.clear()
-        self._mapped.clear()
-        provisional = survey.context()
+        version = version_of(self._source.version())
+        survey = Survey(self.request, self.namespaces, Source(self._source.name, self._source.uid(), version))
         for item in items:
             survey.add(item)
-            if item["metadata"].get("namespace") and carried(item, provisional) is None:
-                self._note(item)
-        self._context = survey.context()
-        self.objects = survey.objects()
-        self._survey = survey
+        target = target_facts(
+            self._stream,
+            self._target.resources(),
+            self._target.version(),
+            name=self._target.name,
+            uid=self._target.uid(),
+            namespaces=self.namespaces,
+        )
+        context = survey.context(target)
+        self.objects = dict(sorted(survey.totals(context).objects.items()))
+        self._found = survey, target, context
 
-    def _note(self, item: Object) -> None:
-        found = cleaned(item, self.request.mappings, frozenset(self.namespaces))
-        self._cleaned.update(found.removed)
-        for change in found.changed:
-            old, new = change.split(" → ", 1)
-            self._mapped[old] = new
+    @property
+    def _known(self) -> tuple[Survey, TargetFacts, Context]:
+        """What ``read`` found; the source is read when nothing was read before."""
+        if self._found is None:
+            with self._lock:
+                if self._found is None:
+                    self.read(stream(self._source, listable(self._source.resources(), self.excluded()), self.namespaces))
+        assert self._found is not None
+        return self._found
+
+    def _stream(self, api_version: str, kind: str) -> Iterable[Object]:
+        resource = self._target.resource(api_version, kind)
+        if resource is not None:
+            with suppress(NotFoundError):
+                yield from self._target.each(resource)
 
     def clean(self, item: Object) -> Object | None:
         """The object for the target; None for what is not carried."""
-        if carried(item, self._needed()) is not None:
-            return None
-        return cleaned(item, self.request.mappings, frozenset(self.namespaces)).object
-
-    def _needed(self) -> Context:
-        return self._context if self.survey else Context(frozenset())
+        survey, _target, context = self._known
+        return None if carried(item, context) is not None else cleaned(item, survey.mappings).object
 
     @staticmethod
     def stage(item: Object) -> int:
@@ -106,53 +112,29 @@ class Preparing:
     def excluded(self) -> Sequence[str]:
         return self.request.exclude_kinds
 
-    def plan(self, blockers: Sequence[str]) -> ClusterPlan:
+    def claims(self) -> list[tuple[str, str]]:
+        """``(namespace, name)`` of the claims with data that go along, as the source has them now, sorted.
+
+        One that was made after the source was read has data as well; one that has no volume yet has none.
+        """
+        context = self._known[2]
+        there = stream(self._source, [_CLAIMS], self.namespaces)
+        with_data = (
+            item for item in there if (item.get("status") or {}).get("phase") == "Bound" and carried(item, context) is None
+        )
+        return sorted((item["metadata"]["namespace"], item["metadata"]["name"]) for item in with_data)
+
+    def plan(self, blockers: Sequence[str]) -> Plan:
         """With what the engine found to stand in the way, conflicts and rights."""
-        survey = self.survey
-        facts = target_facts(self._target.name, self._target.version(), self._target.resources(), self._stream)
-        source_version = minor_of(self._source.version())
-        found = [
-            *preflight.blockers(self.request, survey, facts, source_version),
-            *(Blocker("objects and rights", sentence) for sentence in blockers),
-        ]
-        return ClusterPlan(
-            method="workloads",
-            blockers=tuple(found),
-            warnings=tuple(preflight.warnings(self.request, survey, facts, source_version)),
-            namespaces=tuple(self.namespaces),
-            objects=dict(self.objects),
-            cleaned=dict(sorted(self._cleaned.items())),
-            mapped=dict(sorted(self._mapped.items())),
-            volumes=tuple(_volume(claim, self.request) for claim in sorted(survey.claims, key=lambda one: one.key)),
-            estimate=self._estimate(survey),
-            reason=self._reason,
+        survey, target, _context = self._known
+        measured = Measured(objects_rate=self._objects_rate(), stop_seconds=float(survey.grace), start_seconds=START_SECONDS)
+        return preflight.plan(
+            self.request, survey, target, measured=measured, found=blockers, begun=self._begun, reason=self._reason
         )
 
-    def _stream(self, api_version: str, kind: str) -> Iterable[Object]:
-        resource = self._target.resource(api_version, kind)
-        if resource is not None:
-            with suppress(NotFoundError):
-                yield from self._target.each(resource)
-
-    def _estimate(self, survey: Survey) -> Estimate:
+    def _objects_rate(self) -> float:
         """From how long the target takes to answer; an object costs it about twice a question."""
         begun = time.monotonic()
         for _probe in range(_PROBES):
             self._target.get(NAMESPACES, "kube-system")
-        answer = (time.monotonic() - begun) / _PROBES
-        count = sum(self.objects.values())
-        seconds = round(2 * answer * count / self._workers, 1)
-        # Rest takes as long as the slowest pod may; what is late is a fraction of the objects.
-        downtime = round(survey.grace + seconds, 1)
-        return Estimate(count, sum(claim.size for claim in survey.claims), seconds, downtime)
-
-
-def _volume(claim: Any, request: Request) -> dict[str, Any]:
-    storage = claim.storage_class
-    return {
-        "namespace": claim.namespace,
-        "claim": claim.name,
-        "claimed_bytes": claim.size,
-        "storage_class": None if storage is None else request.mappings.storage_classes.get(storage, storage),
-        "access_modes": list(claim.access_modes),
-    }
+        return self._workers * _PROBES / (2 * max(time.monotonic() - begun, 1e-6))

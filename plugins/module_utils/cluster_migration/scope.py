@@ -1,169 +1,269 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which objects go along: what users have in the chosen namespaces, and what that needs outside them. Pure."""
+"""What goes along, and what stays behind and why. Pure.
+
+What belongs to the old cluster stays: nodes, leases, tokens, what a controller makes anew from something that goes along. Of what
+has no namespace goes only what the namespaces need; the survey finds out what that is, and puts it into the context.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from ..backends.cluster import Object
 from ..errors import InputError
-from . import resting
-from .ordering import group_of, is_custom
-from .request import Request
-from .store import FENCE, MIGRATION, NAMESPACE
+from .objects import annotations_of, is_token_name, labels_of, listed, name_of, part, sort_of, spec_of
+from .request import Request, is_system
+from .resting import MIRROR, controller_of, is_finished, is_over, served_from
+from .store import FENCE, MIGRATION
 
-_SYSTEM = ("kube-system", "kube-public", "kube-node-lease", NAMESPACE)
-# The cluster itself makes and keeps them: each cluster has its own.
-_OWN_KINDS = {
-    ("", "Event"),
-    ("events.k8s.io", "Event"),
-    ("", "Node"),
-    ("", "PersistentVolume"),
-    ("apps", "ControllerRevision"),
-    ("coordination.k8s.io", "Lease"),
-    ("coordination.k8s.io", "LeaseCandidate"),
-    ("certificates.k8s.io", "CertificateSigningRequest"),
-    ("flowcontrol.apiserver.k8s.io", "FlowSchema"),
-    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"),
-    ("networking.k8s.io", "IPAddress"),
-    ("networking.k8s.io", "ServiceCIDR"),
-    ("networking.k8s.io", "IngressClass"),
-    ("node.k8s.io", "RuntimeClass"),
-}
-_OWN_GROUPS = ("storage.k8s.io", "resource.k8s.io", "metrics.k8s.io", "internal.apiserver.k8s.io", "k3s.cattle.io")
-_MADE_BY = {
-    "Deployment",
-    "StatefulSet",
-    "DaemonSet",
-    "ReplicaSet",
-    "ReplicationController",
-    "Job",
-    "CronJob",
-    "Service",
-    "Endpoints",
-    "Node",
-}
-_SLICE_MAKERS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
-_SLICES = "endpointslice.kubernetes.io/managed-by"
-_DISTRIBUTION = ("objectset.rio.cattle.io/id", "objectset.rio.cattle.io/owner-name")
+TOKEN = "kubernetes.io/service-account-token"
+ACCOUNT = "kubernetes.io/service-account.name"
+_OWN = "it is the cluster's own"
+_ANEW = "its controller makes it anew"
+_MACHINE = "the cluster makes it by itself"
+# Whole groups that tell of one cluster's machines, or are its settings. Snapshots are handles of the old storage.
+_OWN_GROUPS = frozenset(
+    """events.k8s.io coordination.k8s.io metrics.k8s.io custom.metrics.k8s.io external.metrics.k8s.io storage.k8s.io node.k8s.io
+    flowcontrol.apiserver.k8s.io certificates.k8s.io internal.apiserver.k8s.io authentication.k8s.io authorization.k8s.io
+    storagemigration.k8s.io snapshot.storage.k8s.io groupsnapshot.storage.k8s.io k3s.cattle.io""".split()
+)
+_OWN_KINDS = frozenset(
+    {
+        ("", "Event"),
+        ("", "Binding"),
+        ("", "ComponentStatus"),
+        ("", "Node"),
+        ("", "PersistentVolume"),
+        ("networking.k8s.io", "IngressClass"),
+        ("networking.k8s.io", "IPAddress"),
+        ("networking.k8s.io", "ServiceCIDR"),
+        ("resource.k8s.io", "ResourceSlice"),
+        ("resource.k8s.io", "DeviceClass"),
+    }
+)
+# What every controller of such a kind makes anew, whoever it is.
+_MADE = frozenset(
+    {
+        ("", "Pod"),
+        ("apps", "ReplicaSet"),
+        ("apps", "ControllerRevision"),
+        ("discovery.k8s.io", "EndpointSlice"),
+        ("resource.k8s.io", "ResourceClaim"),
+    }
+)
+_SLICES = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
+_ADDONS = ("k3s.cattle.io/", "helm.cattle.io/")
+_RBAC = "rbac.authorization.k8s.io"
+BUILT_IN_ROLES = ("cluster-admin", "admin", "edit", "view")
 
 
 @dataclass(frozen=True)
 class Context:
-    """What is needed outside the namespaces. ``groups``: API groups of which custom resources go along, with all of their definitions.
+    """What must be known of all objects to judge one; of the survey.
 
-    ``whole``: all that users have goes along, so every definition does. ``selecting``: Services that find their own pods, as
-    ``namespace/name``: their Endpoints are the cluster's.
+    ``excluded`` are kinds. ``selecting`` are Services (``shop/web``) that have a selector; ``mounted`` are Secrets that pods mount.
+    ``definitions``: names of the CRDs that go along; ``roles``, ``priorities``: names of ClusterRoles and PriorityClasses that do.
+    ``kinds``: ``(group, kind)`` of custom resources without a namespace that go along; ``owners``: single ones, with their names.
     """
 
     namespaces: frozenset[str]
-    groups: frozenset[str] = field(default_factory=frozenset)
-    cluster_roles: frozenset[str] = field(default_factory=frozenset)
-    priority_classes: frozenset[str] = field(default_factory=frozenset)
-    whole: bool = False
+    excluded: frozenset[str] = frozenset()
     selecting: frozenset[str] = frozenset()
+    mounted: frozenset[str] = frozenset()
+    definitions: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    priorities: frozenset[str] = frozenset()
+    kinds: frozenset[tuple[str, str]] = frozenset()
+    owners: frozenset[tuple[str, str, str]] = frozenset()
 
 
-def chosen(request: Request, namespaces: Iterable[Object]) -> list[str]:
-    """Names of the namespaces that go along; InputError for one that does not exist, or is the cluster's own."""
-    names = sorted(item["metadata"]["name"] for item in namespaces)
-    for option in ("namespaces", "exclude_namespaces"):
-        for name in getattr(request, option):
-            if name not in names:
-                users = [one for one in names if not _is_system(one)]
-                remedy = f"use some of: {', '.join(users[:20]) or 'none'}"
-                raise InputError("is not a namespace of the source", option=option, value=name, remedy=remedy)
-    for name in request.namespaces:
-        if _is_system(name):
-            raise InputError("is the cluster's own", option="namespaces", value=name, remedy="leave it out")
-    wanted = request.namespaces or [name for name in names if not _is_system(name)]
+def chosen(request: Request, namespaces: Iterable[Object], *, default_is_used: bool = True) -> list[str]:
+    """The names of the namespaces that move, sorted.
+
+    :param namespaces: all Namespace objects of the source
+    :param default_is_used: whether the namespace ``default`` has something of the user's (``is_used``); asked for by name it moves anyway
+    :raises InputError: for one that does not exist, or when none is left
+    """
+    known = {str(item["metadata"]["name"]) for item in namespaces}
+    for option, names in (("namespaces", request.namespaces), ("exclude_namespaces", request.exclude_namespaces)):
+        for name in names:
+            if name not in known:
+                remedy = "name one that is there (kubectl get namespaces)"
+                raise InputError("does not exist at the source", option=option, value=name, remedy=remedy)
+    wanted = request.namespaces or [name for name in known if not is_system(name) and (name != "default" or default_is_used)]
     found = sorted(set(wanted) - set(request.exclude_namespaces))
     if not found:
-        raise InputError("leaves nothing to migrate", option="namespaces", value=[], remedy="name a namespace of the source")
+        raise InputError("leaves no namespace to migrate", option="exclude_namespaces", value=list(request.exclude_namespaces))
     return found
 
 
-def _is_system(name: str) -> bool:
-    return name in _SYSTEM or name.startswith("kube-")
+def is_used(namespace: str, items: Iterable[Object]) -> bool:
+    """Whether one of these objects of the namespace is the user's."""
+    context = Context(frozenset({namespace}))
+    return any(carried(item, context) is None for item in items)
 
 
 def carried(item: Object, context: Context) -> str | None:
-    """Why it does not go along, in a few words; None when it does."""
-    metadata = item["metadata"]
-    if metadata.get("deletionTimestamp"):
-        return "is being deleted"
-    if (group_of(item), item["kind"]) in _OWN_KINDS or group_of(item) in _OWN_GROUPS:
-        return "is the cluster's own"
-    if is_distributions(item):
-        return "belongs to the Kubernetes distribution"
-    return _within(item, context) if metadata.get("namespace") else _outside(item, context)
+    """None for what goes along; else why it stays, as the end of a sentence."""
+    namespace, sort = item["metadata"].get("namespace", ""), sort_of(item)
+    if sort == ("", "Namespace"):
+        return None if item["metadata"]["name"] in context.namespaces else "it was not chosen"
+    if namespace and namespace not in context.namespaces:
+        return "its namespace stays"
+    reason = _of_any_kind(item, sort, context)
+    if reason is None:
+        reason = _within(item, sort, context) if namespace else _without(item, sort, context)
+    return reason
 
 
-def is_distributions(item: Object) -> bool:
-    """Whether k3s made it, of a manifest of its own."""
-    metadata = item["metadata"]
-    marks = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
-    return any(mark in marks for mark in _DISTRIBUTION)
+def _of_any_kind(item: Object, sort: tuple[str, str], context: Context) -> str | None:
+    if sort in _OWN_KINDS or sort[0] in _OWN_GROUPS:
+        return _OWN
+    if {sort[1], f"{sort[1]}.{sort[0]}"} & context.excluded:
+        return "its kind is excluded"
+    if item["metadata"].get("deletionTimestamp"):
+        return "it is being deleted"
+    if MIGRATION in labels_of(item) or (sort[1], item["metadata"]["name"]) == ("ResourceQuota", FENCE):
+        return "it is the migration's own"
+    return "k3s makes it by itself" if _is_addon(item) else None
 
 
-def _within(item: Object, context: Context) -> str | None:
-    metadata, kind = item["metadata"], item["kind"]
-    if metadata["namespace"] not in context.namespaces:
-        return "is in another namespace"
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    owner = resting.controller_of(item)
-    if _makes(owner):
-        return f"is made by its {owner['kind']}"
-    reasons = {
-        "is a node's own": kind == "Pod" and resting.MIRROR in annotations,
-        "is the cluster's own": (kind, metadata["name"]) == ("ConfigMap", "kube-root-ca.crt"),
-        "is a migration's own": (kind, metadata["name"]) == ("ResourceQuota", FENCE) or MIGRATION in labels,
-        "is made by its Service": (kind == "EndpointSlice" and labels.get(_SLICES) in _SLICE_MAKERS)
-        or (kind == "Endpoints" and (_is_controllers(labels, annotations) or _where(item) in context.selecting)),
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+def is_machinery(group: str) -> bool:
+    """Whether a group's objects always stay."""
+    return group in _OWN_GROUPS
 
 
-def _where(item: Object) -> str:
-    return f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+def _is_addon(item: Object) -> bool:
+    """What k3s applied for an addon or a HelmChart of its own controllers, and the pods of its load balancer."""
+    owner = str(annotations_of(item).get("objectset.rio.cattle.io/owner-gvk", ""))
+    return owner.startswith(_ADDONS) or "svccontroller.k3s.cattle.io/svcname" in labels_of(item)
 
 
-def _makes(owner: Mapping[str, Any]) -> bool:
-    """Whether an owner makes anew what it owns, at the target as well."""
-    if owner.get("kind") not in _MADE_BY:
-        return False
-    ours = {"apiVersion": owner.get("apiVersion", ""), "kind": owner["kind"]}
-    return owner["kind"] in ("Node", "Endpoints") or not is_custom(ours)
+# What has a namespace
 
 
-def _is_controllers(labels: Mapping[str, str], annotations: Mapping[str, str]) -> bool:
-    return "endpoints.kubernetes.io/last-change-trigger-time" in annotations or "endpoints.kubernetes.io/managed-by" in labels
+def _within(item: Object, sort: tuple[str, str], context: Context) -> str | None:
+    controller = controller_of(item)
+    if controller and sort in _MADE:
+        return _ANEW
+    judge = _JUDGES.get(sort)
+    return judge(item, context) if judge else None
 
 
-def _outside(item: Object, context: Context) -> str | None:
-    """What has no namespace goes along when the namespaces need it."""
-    kind, name = item["kind"], item["metadata"]["name"]
-    group = group_of(item)
-    needed = {
-        "Namespace": lambda: name in context.namespaces,
-        "CustomResourceDefinition": lambda: context.whole or item["spec"]["group"] in context.groups,
-        "PriorityClass": lambda: name in context.priority_classes and not name.startswith("system-"),
-        "ClusterRole": lambda: name in context.cluster_roles,
-        "ClusterRoleBinding": lambda: bool(subjects_within(item, context.namespaces)),
-        "MutatingWebhookConfiguration": lambda: bool(resting.served_from(item, context.namespaces)),
-        "ValidatingWebhookConfiguration": lambda: bool(resting.served_from(item, context.namespaces)),
-        "APIService": lambda: ((item["spec"].get("service") or {}).get("namespace", "")) in context.namespaces,
-    }
-    if not is_custom(item):
-        return None if kind in needed and needed[kind]() else "is not needed by the namespaces"
-    return None if group in context.groups else "is not needed by the namespaces"
+def _pod(item: Object, context: Context) -> str | None:
+    if MIRROR in annotations_of(item):
+        return _OWN
+    return "it has ended" if is_over(item) else None
 
 
-def subjects_within(item: Object, namespaces: frozenset[str]) -> list[Object]:
-    """The service accounts of these namespaces among the subjects of a binding."""
-    subjects = item.get("subjects") or ()
-    return [dict(one) for one in subjects if one.get("kind") == "ServiceAccount" and one.get("namespace") in namespaces]
+def _job(item: Object, context: Context) -> str | None:
+    """A run of a CronJob goes along only where it was stopped in the middle: a next one is made anyway."""
+    if controller_of(item).get("kind") != "CronJob":
+        return None
+    return None if spec_of(item).get("suspend") and not is_finished(item) else _ANEW
+
+
+def _claim(item: Object, context: Context) -> str | None:
+    return "it lives and dies with a pod" if controller_of(item).get("kind") == "Pod" else None
+
+
+def _service(item: Object, context: Context) -> str | None:
+    return _MACHINE if name_of(item) == "default/kubernetes" else None
+
+
+def _endpoints(item: Object, context: Context) -> str | None:
+    annotations, name = annotations_of(item), name_of(item)
+    if name == "default/kubernetes" or name in context.selecting:
+        return _ANEW
+    if "control-plane.alpha.kubernetes.io/leader" in annotations:
+        return _MACHINE
+    return None
+
+
+def _slice(item: Object, context: Context) -> str | None:
+    if labels_of(item).get("endpointslice.kubernetes.io/managed-by") in _SLICES:
+        return _ANEW
+    return _MACHINE if name_of(item) == "default/kubernetes" else None
+
+
+def _config_map(item: Object, context: Context) -> str | None:
+    return _MACHINE if item["metadata"]["name"] in ("kube-root-ca.crt", "openshift-service-ca.crt") else None
+
+
+def _secret(item: Object, context: Context) -> str | None:
+    """A token that the cluster made for itself stays. One that a person made goes along without its data: the target fills it."""
+    if item.get("type") != TOKEN:
+        return None
+    made = is_token_name(str(item["metadata"]["name"]), str(annotations_of(item).get(ACCOUNT, "")))
+    return _MACHINE if made and name_of(item) not in context.mounted else None
+
+
+def _account(item: Object, context: Context) -> str | None:
+    """Every namespace has a ServiceAccount default; it goes along where a person changed it."""
+    if item["metadata"]["name"] != "default":
+        return None
+    own = labels_of(item) or item.get("imagePullSecrets") or item.get("automountServiceAccountToken") is False
+    return None if own or _has_own_annotations(item) else _MACHINE
+
+
+def _has_own_annotations(item: Object) -> bool:
+    return any(not key.startswith(("kubectl.kubernetes.io/", "federation.virt8ra.eu/")) for key in annotations_of(item))
+
+
+# What has none
+
+
+def _without(item: Object, sort: tuple[str, str], context: Context) -> str | None:
+    name = str(item["metadata"]["name"])
+    named = {
+        ("apiextensions.k8s.io", "CustomResourceDefinition"): context.definitions,
+        (_RBAC, "ClusterRole"): context.roles,
+        ("scheduling.k8s.io", "PriorityClass"): context.priorities,
+    }.get(sort)
+    if named is not None:
+        return None if name in named else "nothing that goes along needs it"
+    if sort == (_RBAC, "ClusterRoleBinding"):
+        return None if local_subjects(item, context.namespaces) and not is_built_in(item) else "it binds nobody who goes along"
+    if sort[1] in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"):
+        return None if served_from(item, context.namespaces) else "nothing that goes along answers it"
+    if sort == ("apiregistration.k8s.io", "APIService"):
+        served = part(item, "spec", "service").get("namespace") in context.namespaces
+        return None if served else "nothing that goes along answers it"
+    if sort in context.kinds or (*sort, name) in context.owners:
+        return None
+    return _OWN
+
+
+def local_subjects(binding: Object, namespaces: Collection[str]) -> list[dict[str, Any]]:
+    """The subjects of a ClusterRoleBinding that are of these namespaces: their ServiceAccounts, one by one or as a group."""
+    groups = {f"system:serviceaccounts:{namespace}" for namespace in namespaces}
+    return [
+        subject
+        for subject in listed(binding, "subjects")
+        if (subject.get("kind") == "ServiceAccount" and subject.get("namespace") in namespaces)
+        or (subject.get("kind") == "Group" and subject.get("name") in groups)
+    ]
+
+
+def is_built_in(role: Object) -> bool:
+    """Whether every cluster has this role or binding."""
+    name = str(role["metadata"]["name"])
+    marked = labels_of(role).get("kubernetes.io/bootstrapping") == "rbac-defaults"
+    return marked or name.startswith("system:") or name in BUILT_IN_ROLES or _is_addon(role)
+
+
+_JUDGES = {
+    ("", "Pod"): _pod,
+    ("", "PersistentVolumeClaim"): _claim,
+    ("", "Service"): _service,
+    ("", "Endpoints"): _endpoints,
+    ("", "ConfigMap"): _config_map,
+    ("", "Secret"): _secret,
+    ("", "ServiceAccount"): _account,
+    ("batch", "Job"): _job,
+    ("discovery.k8s.io", "EndpointSlice"): _slice,
+}

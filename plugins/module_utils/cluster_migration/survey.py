@@ -1,344 +1,342 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the source has, read once and kept as names and numbers: no object stays in memory. Pure."""
+"""All objects of the source, seen once: how many go along, what is done to them, and what they need. Pure.
+
+Names and numbers are kept, never objects: thousands of them need little memory. What has no namespace can be judged only when all
+was seen, so its head is kept until then.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from fractions import Fraction
 
 from ..backends.cluster import Object
-from .mapping import image_at_target
-from .ordering import group_of, is_custom
-from .quantity import quantity
+from .amounts import amounts, claim_bytes, largest, replicas
+from .cleaning import cleaned
+from .mapping import Mappings
+from .objects import annotations_of, group_of, labels_of, listed, name_of, part, pod_spec, shown, sort_of, spec_of
+from .outside import Needed, Outside
+from .plan import Volume
+from .references import References, references
 from .request import Request
-from .scope import Context, carried, subjects_within
-from .templates import claims_of, containers, copies, pod_spec
+from .resting import controller_of, is_finished
+from .scope import TOKEN, Context, carried
+from .target_facts import TargetFacts
 
-_BY_GITOPS = {
-    "argocd.argoproj.io/tracking-id": "Argo CD",
-    "argocd.argoproj.io/instance": "Argo CD",
-    "kustomize.toolkit.fluxcd.io/name": "Flux",
-    "helm.toolkit.fluxcd.io/name": "Flux",
+Sort = tuple[str, str]
+_PROVISIONED = "pv.kubernetes.io/provisioned-by"
+_CLAIM = ("", "PersistentVolumeClaim")
+# What has no namespace and can be judged by itself.
+_BY_ITSELF = frozenset(
+    {
+        ("", "Namespace"),
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+        ("apiregistration.k8s.io", "APIService"),
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+    }
+)
+_PRIORITY = ("scheduling.k8s.io", "PriorityClass")
+# Who keeps objects in a form that is written down elsewhere, by labels or annotations that begin so.
+_KEEPERS = {
+    "argocd.argoproj.io/": "Argo CD",
+    "kustomize.toolkit.fluxcd.io/": "Flux",
+    "helm.toolkit.fluxcd.io/": "Flux",
+    "fleet.cattle.io/": "Fleet",
 }
-_HOSTNAME = "kubernetes.io/hostname"
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A PersistentVolumeClaim; ``size`` in bytes as asked for. ``storage_class``: None where it names none."""
+class Source:
+    """The cluster that is left; ``version`` as ``(major, minor)``."""
 
-    namespace: str
     name: str
-    size: int
-    storage_class: str | None
-    access_modes: tuple[str, ...]
-    block: bool = False
-
-    @property
-    def key(self) -> str:
-        return f"{self.namespace}/{self.name}"
+    uid: str = ""
+    version: tuple[int, int] = (0, 0)
 
 
 @dataclass
-class Survey:
-    """Filled by ``add``, one object after the other.
+class Use:
+    """How many objects use a thing, and the first of them by name."""
 
-    What has no namespace, and Endpoints, which may be a Service's, are judged at the end, by ``context``.
+    count: int = 0
+    first: str = ""
+
+    def add(self, who: str) -> None:
+        self.count += 1
+        self.first = min(self.first, who) if self.first else who
+
+    @property
+    def whose(self) -> str:
+        """For a sentence: ``Deployment shop/web and 3 more``."""
+        return f"{self.first} and {self.count - 1} more" if self.count > 1 else self.first
+
+
+@dataclass
+class Totals:
+    """How many objects go along by kind, and how often each thing was done; ``versions`` by ``(api version, kind)``."""
+
+    objects: Counter[str] = field(default_factory=Counter)
+    cleaned: Counter[str] = field(default_factory=Counter)
+    mapped: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+    versions: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def count(self, head: Object, removed: Iterable[str], mapped: Iterable[str]) -> None:
+        self.objects[head["kind"]] += 1
+        self.versions[str(head["apiVersion"]), head["kind"]] += 1
+        self.cleaned.update(removed)
+        self.mapped.update(mapped)
+
+    def leave(self, head: Object, reason: str) -> None:
+        self.left[f"{head['kind']}: {reason}"] += 1
+
+    def copy(self) -> Totals:
+        return copy.deepcopy(self)
+
+
+class Survey:
+    """One thread at a time. ``uses`` are by sort (``storage class``) and name, as they are called at the target.
+
+    ``amounts`` by namespace are what all of it needs when it runs; ``daemons`` what it needs on each node besides.
+    ``largest`` by namespace and resource: what one container needs, and whose it is. ``made_by_hand``: claims of static volumes.
+    ``grace``: seconds that the slowest pod may take to stop.
+
+    :param namespaces: those that move
     """
 
-    request: Request
-    namespaces: frozenset[str]
-    kinds: Counter[tuple[str, str]] = field(default_factory=Counter)
-    examples: dict[tuple[str, str], str] = field(default_factory=dict)
-    claims: list[Claim] = field(default_factory=list)
-    classes: dict[str, dict[str, str]] = field(default_factory=dict)  # sort of class: name: who needs it
-    images: dict[str, str] = field(default_factory=dict)
-    node_ports: dict[tuple[int, str], str] = field(default_factory=dict)
-    notes: dict[str, list[str]] = field(default_factory=dict)  # sort of warning: who
-    demands: dict[str, Counter[str]] = field(default_factory=dict)  # namespace: as a ResourceQuota counts
-    grace: int = 0
-    terminating: list[str] = field(default_factory=list)
-    definitions: dict[str, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
-    outside: list[Object] = field(default_factory=list)
-    _groups: set[str] = field(default_factory=set)
-    _roles: set[str] = field(default_factory=set)
-    _selecting: set[str] = field(default_factory=set)
-    _there: set[tuple[str, str, str]] = field(default_factory=set)
-    _wanted: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    def __init__(self, request: Request, namespaces: Collection[str], source: Source) -> None:
+        self.request = request
+        self.namespaces = tuple(sorted(namespaces))
+        self.source = source
+        self.mappings = Mappings.of(request, namespaces)
+        self.outside = Outside(frozenset(namespaces))
+        self.uses: dict[str, dict[str, Use]] = {}
+        self.volumes: list[Volume] = []
+        self.amounts: dict[str, dict[str, Fraction]] = {}
+        self.daemons: dict[str, dict[str, Fraction]] = {}
+        self.largest: dict[str, dict[str, tuple[Fraction, str]]] = {}
+        self.terminating: list[str] = []
+        self.grace = 0
+        self.made_by_hand: set[str] = set()
+        self.classes: dict[str, set[str]] = {"ingress": set(), "storage": set()}
+        self.priorities: dict[str, int] = {}
+        self.architectures: set[str] = set()
+        self.seen = 0
+        self._base = Context(frozenset(namespaces), frozenset(request.exclude_kinds))
+        self._totals = Totals()
+        self._heads: list[tuple[Object, tuple[str, ...], tuple[str, ...]]] = []
+        self._later: set[tuple[str, str]] = set()
+        self._names: dict[str, set[str]] = {"Secret": set(), "ConfigMap": set(), "ServiceAccount": set(), _CLAIM[1]: set()}
+        self._selecting: set[str] = set()
 
     def add(self, item: Object) -> None:
-        """Any object of the source, of the chosen namespaces or without a namespace."""
-        metadata = item["metadata"]
-        if not metadata.get("namespace") or item["kind"] == "Endpoints":
-            self._add_outside(item)
-            return
-        if carried(item, Context(self.namespaces)) is not None:
-            return
-        where = f"{metadata['namespace']}/{metadata['name']}"
-        self._count(item, where)
-        self._there.add((item["kind"], metadata["namespace"], metadata["name"]))
-        if is_custom(item):
-            self._groups.add(group_of(item))
-        reader = getattr(self, f"_read_{item['kind'].lower()}", None)
-        if reader is not None and not is_custom(item):
-            reader(item, where)
-        pod = pod_spec(item)
-        if pod:
-            self._read_pod_spec(item, pod, where)
-        self._note(item, where)
+        """Every object of the namespaces, and every one without a namespace, once and in any order."""
+        self.seen += 1
+        sort, namespace = sort_of(item), item["metadata"].get("namespace", "")
+        if namespace in self.namespaces:
+            self._remember(item)
+        elif not namespace:
+            self._see_cluster(item, sort)
+        reason = carried(item, self._base)
+        second = sort == ("", "Endpoints") or item.get("type") == TOKEN or (not namespace and sort not in _BY_ITSELF)
+        self.outside.see(item, goes=bool(namespace) and reason is None)
+        if second and namespace in ("", *self.namespaces):
+            done = cleaned(item, self.mappings)
+            self._heads.append((_head(item), done.removed, done.mapped))
+            self._later.add((str(item["apiVersion"]), item["kind"]))
+        elif reason is not None:
+            self._totals.leave(item, reason)
+        else:
+            done = cleaned(item, self.mappings)
+            self._totals.count(item, done.removed, done.mapped)
+            self._note(item, done.object)
 
-    def _count(self, item: Object, where: str) -> None:
-        key = (item["apiVersion"], item["kind"])
-        self.kinds[key] += 1
-        self.examples.setdefault(key, where)
+    # What is there
 
-    def _demand(self, namespace: str, what: str, amount: int) -> None:
-        self.demands.setdefault(namespace, Counter())[what] += amount
+    def _remember(self, item: Object) -> None:
+        if item["kind"] in self._names:
+            self._names[item["kind"]].add(name_of(item))
+        if sort_of(item) == ("", "Service") and part(item, "spec", "selector"):
+            self._selecting.add(name_of(item))
 
-    def _want(self, sort: str, name: str, who: str) -> None:
-        self.classes.setdefault(sort, {}).setdefault(name, who)
+    def _see_cluster(self, item: Object, sort: Sort) -> None:
+        name = str(item["metadata"]["name"])
+        if sort == ("", "Namespace"):
+            gone = part(item, "status").get("phase") == "Terminating" or item["metadata"].get("deletionTimestamp")
+            if gone and name in self.namespaces:
+                self.terminating.append(name)
+        elif sort == ("", "Node"):
+            self.architectures.add(str(part(item, "status", "nodeInfo").get("architecture", "")))
+        elif sort == ("", "PersistentVolume"):
+            claim = part(item, "spec", "claimRef")
+            if claim.get("namespace") in self.namespaces and _PROVISIONED not in annotations_of(item):
+                self.made_by_hand.add(f"{claim['namespace']}/{claim.get('name')}")
+        elif sort == ("networking.k8s.io", "IngressClass"):
+            self.classes["ingress"].add(name)
+        elif sort == _PRIORITY and not name.startswith("system-"):
+            self.priorities[name] = int(item.get("value") or 0)
 
-    def _say(self, sort: str, who: str) -> None:
-        self.notes.setdefault(sort, []).append(who)
+    # What is needed
 
-    def _note(self, item: Object, where: str) -> None:
-        metadata = item["metadata"]
-        marks = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
-        for mark, tool in _BY_GITOPS.items():
-            if mark in marks:
-                self._say(tool, f"{item['kind']} {where}")
-                break
-        if item["kind"] in ("HelmChart", "ScaledObject"):
-            self._say(item["kind"], where)
+    def _use(self, sort: str, names: Iterable[str], who: str) -> None:
+        for name in names:
+            self.uses.setdefault(sort, {}).setdefault(name, Use()).add(who)
 
-    def _read_persistentvolumeclaim(self, item: Object, where: str) -> None:
-        spec = item.get("spec") or {}
-        size = quantity(((spec.get("resources") or {}).get("requests") or {}).get("storage", 0))
-        found = Claim(
-            item["metadata"]["namespace"],
-            item["metadata"]["name"],
-            int(size),
-            spec.get(
-                "storageClassName", (item["metadata"].get("annotations") or {}).get("volume.beta.kubernetes.io/storage-class")
-            ),
-            tuple(spec.get("accessModes") or ()),
-            spec.get("volumeMode") == "Block",
-        )
-        self.claims.append(found)
-        self._demand(found.namespace, "persistentvolumeclaims", 1)
-        self._demand(found.namespace, "requests.storage", found.size)
-        if found.storage_class:
-            self._want("storage class", found.storage_class, f"claim {where}")
+    def _note(self, item: Object, made: Object) -> None:
+        """What an object that goes along needs; names are those after the mapping, so they are the target's."""
+        who, namespace = shown(item), str(item["metadata"].get("namespace", ""))
+        self._note_names(references(made), who, namespace)
+        self._note_sorts(item, made, who)
+        if namespace and not (sort_of(item) == ("batch", "Job") and is_finished(item)):
+            self._note_amounts(made, who, namespace)
+        if sort_of(item) == _CLAIM:
+            self._note_claim(item, made)
 
-    def _read_ingress(self, item: Object, where: str) -> None:
-        annotations = item["metadata"].get("annotations") or {}
-        name = (item.get("spec") or {}).get("ingressClassName") or annotations.get("kubernetes.io/ingress.class")
-        if name:
-            self._want("ingress class", str(name), f"Ingress {where}")
-
-    def _read_service(self, item: Object, where: str) -> None:
-        spec = item.get("spec") or {}
-        if spec.get("selector"):
-            self._selecting.add(where)
-        for port in spec.get("ports") or ():
-            if port.get("nodePort"):
-                self.node_ports[int(port["nodePort"]), str(port.get("protocol", "TCP"))] = where
-        if spec.get("healthCheckNodePort"):
-            self.node_ports[int(spec["healthCheckNodePort"]), "TCP"] = where
-        if spec.get("externalIPs"):
-            self._say("external IPs", where)
-        if spec.get("loadBalancerIP") and self.request.mappings.load_balancer_ips == "keep":
-            self._say("load balancer IP", where)
-
-    def _read_rolebinding(self, item: Object, _where: str) -> None:
-        if item["roleRef"].get("kind") == "ClusterRole":
-            self._roles.add(item["roleRef"]["name"])
-
-    def _read_serviceaccount(self, item: Object, where: str) -> None:
-        namespace = item["metadata"]["namespace"]
-        for secret in item.get("imagePullSecrets") or ():
-            self._wanted.setdefault(("Secret", namespace, secret["name"]), f"ServiceAccount {where}")
-
-    def _read_pod_spec(self, item: Object, pod: Object, where: str) -> None:
-        who = f"{item['kind']} {where}"
-        for key, sort in (("priorityClassName", "priority class"), ("runtimeClassName", "runtime class")):
-            if pod.get(key):
-                self._want(sort, str(pod[key]), who)
-        for container in containers(pod):
-            if container.get("image"):
-                image = image_at_target(str(container["image"]), self.request.mappings.images)
-                self.images.setdefault(image, who)
-        namespace = item["metadata"]["namespace"]
-        self.grace = max(self.grace, int(pod.get("terminationGracePeriodSeconds", 30)) if copies(item) else 0)
-        for volume in pod.get("volumes") or ():
-            if "hostPath" in volume:
-                self._say("host paths", who)
-        if _HOSTNAME in (pod.get("nodeSelector") or {}):
-            self._say("node names", who)
-        if item["kind"] == "Pod":
-            self._say("bare pods", where)
-        for kind, name in _needs(pod):
-            self._wanted.setdefault((kind, namespace, name), who)
-        self._demand(namespace, "pods", copies(item))
-        for kind in ("requests", "limits"):
-            for what in ("cpu", "memory"):
-                asked = sum(
-                    quantity(((one.get("resources") or {}).get(kind) or {}).get(what, 0)) for one in pod.get("containers") or ()
-                )
-                self._demand(namespace, f"{kind}.{what}", int(asked * (1000 if what == "cpu" else 1)) * copies(item))
-
-    def _add_outside(self, item: Object) -> None:
-        kind, metadata = item["kind"], item["metadata"]
-        if kind == "Namespace":
-            if metadata["name"] in self.namespaces and (item.get("status") or {}).get("phase") == "Terminating":
-                self.terminating.append(metadata["name"])
-        elif kind == "CustomResourceDefinition":
-            spec = item["spec"]
-            versions = tuple(one["name"] for one in spec["versions"] if one.get("served", True))
-            self.definitions[metadata["name"]] = (str(spec["scope"]), str(spec["names"]["kind"]), versions)
-        elif (
-            kind == "ClusterRoleBinding" and subjects_within(item, self.namespaces) and item["roleRef"].get("kind") == "ClusterRole"
+    def _note_names(self, found: References, who: str, namespace: str) -> None:
+        for sort, names in (
+            ("storage class", found.storage_classes),
+            ("default storage class", {""} if found.default_storage else set()),
+            ("ingress class", found.ingress_classes),
+            ("old ingress class", found.old_ingress_classes),
+            ("priority class", found.priority_classes),
+            ("runtime class", found.runtime_classes),
+            ("image", found.images),
+            ("host path", found.host_paths),
+            ("load balancer IP", found.load_balancer_ips),
         ):
-            self._roles.add(item["roleRef"]["name"])
-        self.outside.append(_slim(item))
+            self._use(sort, names, who)
+        self._use("node label", (f"{key}={value}" for key, value in found.labels), who)
+        self._use("node port", (f"{port}/{protocol}" for port, protocol in found.node_ports), who)
+        for kind, names in (
+            ("Secret", found.secrets),
+            ("ConfigMap", found.config_maps),
+            ("ServiceAccount", found.accounts - {"default"}),
+            (_CLAIM[1], found.claims),
+        ):
+            self._use(kind, (f"{namespace}/{name}" for name in names), who)
 
-    def context(self) -> Context:
-        """After the last object: what the namespaces need outside them."""
-        roles = set(self._roles)
-        for item in self.outside:
-            if item["kind"] == "ClusterRole" and item["metadata"]["name"] in roles:
-                roles |= {one["metadata"]["name"] for one in self.outside if _is_gathered(one, item)}
-        builtin = {item["metadata"]["name"] for item in self.outside if item["kind"] == "ClusterRole" and _is_builtin(item)}
-        groups = set(self._groups)
-        if self.request.whole:
-            groups |= {name.split(".", 1)[1] for name in self.definitions if "." in name}
-        priorities = set(self.classes.get("priority class", {})) - set(self.request.mappings.priority_classes)
-        return Context(
-            self.namespaces,
-            frozenset(groups),
-            frozenset(roles - builtin),
-            frozenset(priorities),
-            self.request.whole,
-            frozenset(self._selecting),
+    def _note_sorts(self, item: Object, made: Object, who: str) -> None:
+        sort = sort_of(item)
+        self._use("finalizer", (str(name) for name in listed(made, "metadata", "finalizers")), who)
+        marks = (*labels_of(item), *annotations_of(item))
+        self._use("keeper", {name for start, name in _KEEPERS.items() if any(mark.startswith(start) for mark in marks)}, who)
+        if sort[0] == "keda.sh" and sort[1] in ("ScaledObject", "ScaledJob"):
+            self._use("scaler", [sort[1]], who)
+        if sort == ("helm.cattle.io", "HelmChart"):
+            self._use("chart", [sort[1]], who)
+        if sort == ("", "Pod"):
+            self._use("bare pod", [name_of(item)], who)
+        if sort == ("", "Service") and spec_of(item).get("type") == "LoadBalancer":
+            self._use("load balancer", [name_of(item)], who)
+        if sort == ("", "Service") and spec_of(item).get("externalIPs"):
+            self._use("external IP", [str(address) for address in listed(item, "spec", "externalIPs")], who)
+        if sort[1] in ("RoleBinding", "ClusterRoleBinding") and part(item, "roleRef").get("kind") == "ClusterRole":
+            self._use("role", [str(part(item, "roleRef").get("name"))], who)
+        controller = controller_of(item)
+        if controller and sort[0] in ("apps", "batch") and "." in group_of(controller):
+            self._use("operated", [str(controller.get("kind"))], who)
+
+    def _note_amounts(self, made: Object, who: str, namespace: str) -> None:
+        daemon = sort_of(made) == ("apps", "DaemonSet")
+        totals = (self.daemons if daemon else self.amounts).setdefault(namespace, {})
+        for key, value in amounts(made).items():
+            totals[key] = totals.get(key, Fraction(0)) + value
+        if replicas(made):
+            self.grace = max(self.grace, int(pod_spec(made).get("terminationGracePeriodSeconds") or 0))
+        most = self.largest.setdefault(namespace, {})
+        for resource, value in largest(pod_spec(made)).items():
+            most[resource] = max(most.get(resource, (Fraction(0), "")), (value, who))
+
+    def _note_claim(self, item: Object, made: Object) -> None:
+        metadata, spec = item["metadata"], spec_of(item)
+        self.volumes.append(
+            Volume(
+                namespace=str(metadata["namespace"]),
+                claim=str(metadata["name"]),
+                bytes=claim_bytes(item),
+                storage_class=str(spec.get("storageClassName") or ""),
+                target_class=str(spec_of(made).get("storageClassName") or ""),
+                access_modes=tuple(str(mode) for mode in listed(item, "spec", "accessModes")),
+                volume_mode=str(spec.get("volumeMode") or "Filesystem"),
+                bound=part(item, "status").get("phase") == "Bound",
+            )
         )
 
-    def objects(self) -> dict[str, int]:
-        """Numbers of what goes along, by kind."""
-        context = self.context()
-        found: Counter[str] = Counter()
-        for (_version, kind), count in self.kinds.items():
-            found[kind] += count
-        found.update(item["kind"] for item in self.outside if carried(item, context) is None)
-        return dict(sorted(found.items()))
+    # When all was seen
 
-    def versions(self) -> dict[tuple[str, str], tuple[int, str]]:
-        """``{(api version, kind): (how many, an example)}`` of what goes along."""
-        context = self.context()
-        found = {key: (count, self.examples[key]) for key, count in self.kinds.items()}
-        for item in self.outside:
-            if carried(item, context) is None:
-                key = (item["apiVersion"], item["kind"])
-                count, example = found.get(key, (0, item["metadata"]["name"]))
-                found[key] = (count + 1, example)
-        return found
+    def missing(self, kind: str) -> dict[str, Use]:
+        """Uses of Secrets, ConfigMaps, ServiceAccounts or claims that are not there."""
+        return {name: use for name, use in sorted(self.uses.get(kind, {}).items()) if name not in self._names[kind]}
 
-    def carried_definitions(self) -> set[str]:
-        """Names of the CustomResourceDefinitions that go along."""
-        context = self.context()
-        return {
-            item["metadata"]["name"]
-            for item in self.outside
-            if item["kind"] == "CustomResourceDefinition" and carried(item, context) is None
+    def needed(self) -> Needed:
+        return self.outside.needed()
+
+    def context(self, target: TargetFacts | None = None) -> Context:
+        """What ``scope.carried`` must know. What the target has of its own, and in a form that will do, is left to it."""
+        needed = self.outside.needed()
+        definitions = {name for name in needed.definitions if target is None or not self.is_served(name, target)}
+        if "CustomResourceDefinition" in self._base.excluded:
+            definitions = set()
+        priorities = {
+            name
+            for name in set(self.uses.get("priority class", ())) & set(self.priorities)
+            if target is None or not target.has_priority(name)
         }
-
-    def missing(self) -> list[str]:
-        """What workloads need and their namespaces do not have, a part of a sentence each."""
-        return sorted(
-            f"{who} needs {kind} {name}, which is not there"
-            for (kind, namespace, name), who in self._wanted.items()
-            if (kind, namespace, name) not in self._there and (kind, name) != ("ConfigMap", "kube-root-ca.crt")
+        return Context(
+            namespaces=self._base.namespaces,
+            excluded=self._base.excluded,
+            selecting=frozenset(self._selecting),
+            mounted=frozenset(self.uses.get("Secret", ())),
+            definitions=frozenset(definitions),
+            roles=needed.roles,
+            priorities=frozenset(priorities),
+            kinds=needed.kinds,
+            owners=needed.owners,
         )
 
-    def left_outside(self) -> dict[str, int]:
-        """Custom resources without a namespace that stay, by kind."""
-        context = self.context()
-        stay = (
-            item["kind"] for item in self.outside if is_custom(item) and carried(item, context) == "is not needed by the namespaces"
+    def is_served(self, definition: str, target: TargetFacts) -> bool:
+        """Whether the target has this CRD of somebody else's, with the versions that are needed, and alike in name and scope."""
+        wanted, there = self.outside.definitions[definition], target.definitions.get(definition)
+        if there is None or there.ours:
+            return False
+        return (there.sort, there.namespaced) == (wanted.sort, wanted.namespaced) and self.versions_of(definition) <= set(
+            there.served
         )
-        return dict(sorted(Counter(stay).items()))
+
+    def versions_of(self, definition: str) -> set[str]:
+        """The versions of a CRD in which its objects go along; all that are served where there are no objects."""
+        one = self.outside.definitions[definition]
+        every = {version.rpartition("/") for version, kind in {*self._totals.versions, *self._later} if kind == one.kind}
+        used = {version for group, _slash, version in every if group == one.group}
+        return used or set(one.served)
+
+    def totals(self, context: Context) -> Totals:
+        totals = self._totals.copy()
+        for head, removed, mapped in self._heads:
+            reason = carried(head, context)
+            if reason is None:
+                totals.count(head, removed, mapped)
+            else:
+                totals.leave(head, reason)
+        return totals
 
 
-def _needs(pod: Object) -> Iterator[tuple[str, str]]:
-    """Secrets, ConfigMaps, claims and the account that a pod cannot start without."""
-    for volume in pod.get("volumes") or ():
-        for key, kind, named in (("secret", "Secret", "secretName"), ("configMap", "ConfigMap", "name")):
-            source = volume.get(key)
-            if source and not source.get("optional") and source.get(named):
-                yield kind, str(source[named])
-    yield from (("PersistentVolumeClaim", claim) for claim in claims_of(pod))
-    if pod.get("serviceAccountName"):
-        yield "ServiceAccount", str(pod["serviceAccountName"])
-    for container in containers(pod):
-        sources: list[Any] = [one.get("valueFrom") or {} for one in container.get("env") or ()] + list(
-            container.get("envFrom") or ()
-        )
-        for source in sources:
-            for key, kind in (
-                ("secretKeyRef", "Secret"),
-                ("configMapKeyRef", "ConfigMap"),
-                ("secretRef", "Secret"),
-                ("configMapRef", "ConfigMap"),
-            ):
-                found = source.get(key)
-                if found and not found.get("optional") and found.get("name"):
-                    yield kind, str(found["name"])
-
-
-def _slim(item: Object) -> Object:
-    """As much of it as ``carried`` looks at."""
-    metadata = item["metadata"]
-    kept = ("name", "namespace", "labels", "annotations", "deletionTimestamp", "ownerReferences")
-    slim: Object = {
+def _head(item: Object) -> Object:
+    """What is left of an object that is judged later: enough for ``scope.carried``."""
+    metadata: Mapping[str, object] = item["metadata"]
+    kept = {key: metadata[key] for key in ("name", "namespace", "ownerReferences", "deletionTimestamp") if key in metadata}
+    short = {key: value for key, value in annotations_of(item).items() if len(str(value)) < 256}
+    head: Object = {
         "apiVersion": item["apiVersion"],
         "kind": item["kind"],
-        "metadata": {key: metadata[key] for key in kept if key in metadata},
+        "metadata": {**kept, "labels": dict(labels_of(item)), "annotations": short},
     }
-    slim["metadata"].pop("annotations", None)
-    slim["metadata"]["annotations"] = {
-        key: value
-        for key, value in (metadata.get("annotations") or {}).items()
-        if key != "kubectl.kubernetes.io/last-applied-configuration"
-    }
-    if item["kind"] == "CustomResourceDefinition":
-        slim["spec"] = {"group": item["spec"]["group"]}
-    if item["kind"] == "APIService":
-        slim["spec"] = {"service": (item["spec"].get("service") or {})}
-    if item["kind"] == "ClusterRoleBinding":
-        slim["subjects"] = item.get("subjects") or []
-    if item["kind"] == "ClusterRole":
-        slim["aggregationRule"] = item.get("aggregationRule")
-    if "WebhookConfiguration" in item["kind"]:
-        slim["webhooks"] = [
-            {"clientConfig": {"service": (hook.get("clientConfig") or {}).get("service")}} for hook in item.get("webhooks") or ()
-        ]
-    return slim
-
-
-def _is_builtin(role: Object) -> bool:
-    return (role["metadata"].get("labels") or {}).get("kubernetes.io/bootstrapping") == "rbac-defaults"
-
-
-def _is_gathered(role: Object, by: Object) -> bool:
-    """Whether an aggregated role gathers the rules of another one."""
-    if role["kind"] != "ClusterRole":
-        return False
-    labels = role["metadata"].get("labels") or {}
-    selectors = (by.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()
-    return any(
-        selector.get("matchLabels") and all(labels.get(key) == value for key, value in selector["matchLabels"].items())
-        for selector in selectors
-    )
+    if "type" in item:
+        head["type"] = item["type"]
+    return head

@@ -44,7 +44,7 @@ class ClaimMoves:
 
     @property
     def _pairs(self) -> list[VolumePair]:
-        return sorted((VolumePair(claim.namespace, claim.name) for claim in self._preparing.survey.claims), key=str)
+        return [VolumePair(namespace, claim) for namespace, claim in self._preparing.claims()]
 
     def seed(self) -> int:
         """While the application runs; gives the bytes that were copied."""
