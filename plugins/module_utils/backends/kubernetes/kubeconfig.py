@@ -62,7 +62,8 @@ def read_login(access: ClusterAccess) -> Login:
     path = Path(access.kubeconfig).expanduser()
     document = _document(access, path)
     context = _context(access, path, document)
-    configuration = sdk.Configuration()
+    # Lest it takes a server here for that of a kubeconfig that names none.
+    configuration = sdk.Configuration(host="")
     # Python's TLS takes certificates and keys from files only; these go as soon as they are read.
     with tempfile.TemporaryDirectory(prefix="virt8ra-") as folder:
         try:
