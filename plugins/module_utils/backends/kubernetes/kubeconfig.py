@@ -8,6 +8,7 @@ What the file holds is a secret but for names and addresses: no message shows it
 
 from __future__ import annotations
 
+import base64
 import re
 import ssl
 import tempfile
@@ -22,6 +23,8 @@ from ..cluster import ClusterAccess
 from .certificates import not_after
 from .sdk import kubeconfigs, need_library, sdk
 
+# What of a cluster and of a user may stand in a file of its own.
+_FILES = {"cluster": ("certificate-authority",), "user": ("client-certificate", "client-key", "tokenFile")}
 _COMPLAINTS = (
     (re.compile(r"Expected key ([\w.-]+) in "), "lacks the key {0}"),
     (
@@ -57,15 +60,18 @@ def read_login(access: ClusterAccess) -> Login:
     """InputError for a file that cannot be read, a context that is not in it, and a client certificate that has expired."""
     need_library(access.option, access.kubeconfig)
     path = Path(access.kubeconfig).expanduser()
-    context = _context(access, path)
-    configuration = sdk.Configuration()
-    # The SDK writes certificates and keys into files, which Python's TLS needs; they go as soon as they are read.
+    document = _document(access, path)
+    context = _context(access, path, document)
+    # Lest it takes a server here for that of a kubeconfig that names none.
+    configuration = sdk.Configuration(host="")
+    # Python's TLS takes certificates and keys from files only; these go as soon as they are read.
     with tempfile.TemporaryDirectory(prefix="virt8ra-") as folder:
         try:
-            kubeconfigs.load_kube_config(str(path), context, configuration, persist_config=False, temp_file_path=folder)
+            plugin = _prepare(document, context, path.absolute().parent, Path(folder))
+            kubeconfigs.load_kube_config_from_dict(document, context, configuration, persist_config=False)
         except Exception as error:
             raise _unusable(access, error) from None
-        if _asks_a_plugin(access, path, context) and not (configuration.api_key or configuration.cert_file):
+        if plugin and not (configuration.api_key or configuration.cert_file):
             raise _refused(access, "its credential plugin gave no credentials", "run it by hand, or use another kubeconfig")
         server = str(configuration.host or "").rstrip("/")
         if not server.startswith(("https://", "http://")):
@@ -84,9 +90,8 @@ def read_login(access: ClusterAccess) -> Login:
     )
 
 
-def _context(access: ClusterAccess, path: Path) -> str:
+def _context(access: ClusterAccess, path: Path, document: dict[str, Any]) -> str:
     """The context that is asked for, else the file's current one."""
-    document = _document(access, path)
     names = [str(each["name"]) for each in document.get("contexts") or () if isinstance(each, dict) and "name" in each]
     known = ", ".join(names) or "none"
     if access.context and access.context not in names:
@@ -118,11 +123,38 @@ def _document(access: ClusterAccess, path: Path) -> dict[str, Any]:
     return document
 
 
-def _asks_a_plugin(access: ClusterAccess, path: Path, context: str) -> bool:
-    """Whether the user of the context has an ``exec`` entry, whose failures the SDK only logs."""
-    document = _document(access, path)
-    users = [each["context"].get("user") for each in document["contexts"] if each.get("name") == context]
-    return any(each.get("name") in users and "exec" in (each.get("user") or {}) for each in document.get("users") or ())
+def _prepare(document: dict[str, Any], context: str, base: Path, folder: Path) -> bool:
+    """What the context needs as files becomes files in ``folder``, and relative paths begin at ``base``.
+
+    The SDK would do the same, but remembers its files, and takes one that another thread has just done with.
+
+    :returns: whether the context's user asks a credential plugin, whose failures the SDK only logs
+    """
+    chosen = next(each["context"] for each in document["contexts"] if each["name"] == context)
+    plugin = False
+    for kind, keys in _FILES.items():
+        for entry in document.get(f"{kind}s") or ():
+            if entry["name"] != chosen.get(kind) or not entry.get(kind):
+                continue
+            for key in keys:
+                _put(entry[kind], key, base, folder)
+            command = (entry[kind].get("exec") or {}).get("command", "")
+            plugin = plugin or bool(command)
+            if "/" in command:
+                entry[kind]["exec"]["command"] = str(base / command)
+    return plugin
+
+
+def _put(entry: dict[str, Any], key: str, base: Path, folder: Path) -> None:
+    """``<key>-data`` counts more than ``<key>``."""
+    if f"{key}-data" in entry:
+        data = entry.pop(f"{key}-data")
+        entry.pop(key, None)
+        if data:
+            entry[key] = str(folder / key)
+            (folder / key).write_bytes(base64.b64decode(data, validate=True))
+    elif entry.get(key):
+        entry[key] = str(base / Path(entry[key]).expanduser())
 
 
 def _check_expiry(access: ClusterAccess, certificate: str | None) -> None:

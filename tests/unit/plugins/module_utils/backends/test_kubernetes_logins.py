@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import json
 import tempfile
 import threading
@@ -72,6 +73,27 @@ def test_who_is_asked_and_as_whom(written) -> None:
     assert (login.server, login.context) == ("https://127.0.0.1:1", "es")
     assert {name.lower(): value for name, value in login.headers().items()} == {"authorization": f"Bearer {TOKEN}"}
     assert TOKEN not in repr(login)
+
+
+def test_files_beside_the_kubeconfig(written, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    login = read_login(written(document(tokenFile="token")))
+    assert login.headers()["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_a_credential_plugin(written, tmp_path: Path) -> None:
+    said = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": TOKEN}}
+    plugin = tmp_path / "plugin"
+    plugin.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(said)}\nEND\n")
+    plugin.chmod(0o700)
+    asked = {"apiVersion": "client.authentication.k8s.io/v1", "command": "./plugin", "interactiveMode": "Never"}
+    assert read_login(written(document(exec=asked))).headers()["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_many_read_one_kubeconfig_at_once(written) -> None:
+    access = written(document(**certificate(datetime(2099, 2, 3, 4, 5, 6))))
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert all(login.tls for login in pool.map(lambda _n: read_login(access), range(64)))
 
 
 def test_a_context_that_is_not_there_is_told_with_those_that_are(written) -> None:
