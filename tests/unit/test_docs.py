@@ -373,7 +373,9 @@ def test_no_layer_imports_an_upper_one(path):
     for other in own - {room}:
         assert LAYERS[other] < LAYERS[room] or (LAYERS[other], LAYERS[room]) == (1, 1), f"{room} imports {other}"
     if room != "backends":
-        assert not absolute & {"libvirt", "libvirt_qemu", "nbd", "pycdlib", "kubernetes", "urllib3", "websocket"}, "only back ends import an SDK"
+        assert not absolute & {"libvirt", "libvirt_qemu", "nbd", "pycdlib", "kubernetes", "urllib3", "websocket"}, (
+            "only back ends import an SDK"
+        )
     if "ansible" in absolute:
         assert room in ("options", "cluster_options", "module")
     if "AnsibleModule" in path.read_text(encoding="utf-8") and room != "module":

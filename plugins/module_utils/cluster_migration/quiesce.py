@@ -22,7 +22,6 @@ from .resting import Memory, key_of, parts_of, shown
 from .store import FENCE, MANAGER, MIGRATION
 
 QUOTAS = Resource("", "v1", "ResourceQuota", "resourcequotas", namespaced=True)
-
 _LOOK = 0.3
 _NAMED = 5
 _TRIES = 5

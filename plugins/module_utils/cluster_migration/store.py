@@ -21,6 +21,8 @@ MANAGER = "virt8ra-federation"
 FENCE = "virt8ra-moved"
 MIGRATION = "federation.virt8ra.eu/migration"
 NAME = "federation.virt8ra.eu/name"
+# The quota of no pods in the source's namespaces, from before the target starts.
+FENCE = "virt8ra-moved"
 CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps", namespaced=True)
 SECRETS = Resource("", "v1", "Secret", "secrets", namespaced=True)
 NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
