@@ -284,15 +284,42 @@ plan:
       description: What is taken off the objects because it belongs to the old cluster, with how often.
       type: dict
     mapped:
-      description: What has another name at the target.
+      description: What has another name at the target, as C(storage class old → new), with how often.
+      type: dict
+    left:
+      description: What stays at the source, by kind and reason, with how often.
       type: dict
     volumes:
-      description: The claims whose data goes along.
+      description:
+        - The claims that go along, each with C(namespace), C(claim), C(bytes) of its capacity, C(storage_class), C(target_class),
+          C(access_modes), C(volume_mode), and whether it is C(bound), which means that it has data.
       type: list
       elements: dict
     estimate:
-      description: Bytes, seconds and downtime, as far as they can be told before.
+      description:
+        - C(objects), C(bytes) that the claims can hold, C(delta_bytes), C(objects_seconds) for the objects alone, and C(seconds) and
+          C(downtime_seconds) of all. Times are null where what they depend on was not measured.
       type: dict
+    source:
+      description: Context of the source.
+      type: str
+    target:
+      description: Context of the target.
+      type: str
+    namespaces:
+      description: The namespaces that move.
+      type: list
+      elements: str
+    method:
+      description: The method.
+      type: str
+    reason:
+      description: Why it is this method.
+      type: str
+    text:
+      description: All of the plan as the lines of a table.
+      type: list
+      elements: str
 migration:
   description: The journal and the figures of the migration.
   returned: when there is or was a migration of this name

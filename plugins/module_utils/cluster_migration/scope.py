@@ -22,6 +22,7 @@ from .store import FENCE, MIGRATION
 
 TOKEN = "kubernetes.io/service-account-token"
 ACCOUNT = "kubernetes.io/service-account.name"
+_NAMED = 20
 _OWN = "it is the cluster's own"
 _ANEW = "its controller makes it anew"
 _MACHINE = "the cluster makes it by itself"
@@ -92,12 +93,16 @@ def chosen(request: Request, namespaces: Iterable[Object], *, default_is_used: b
     for option, names in (("namespaces", request.namespaces), ("exclude_namespaces", request.exclude_namespaces)):
         for name in names:
             if name not in known:
-                remedy = "name one that is there (kubectl get namespaces)"
+                users = sorted(one for one in known if not is_system(one))
+                remedy = f"use some of: {', '.join(users[:_NAMED]) or 'none'}"
                 raise InputError("does not exist at the source", option=option, value=name, remedy=remedy)
     wanted = request.namespaces or [name for name in known if not is_system(name) and (name != "default" or default_is_used)]
     found = sorted(set(wanted) - set(request.exclude_namespaces))
     if not found:
-        raise InputError("leaves no namespace to migrate", option="exclude_namespaces", value=list(request.exclude_namespaces))
+        remedy = "leave fewer of them out, or name namespaces of the source"
+        raise InputError(
+            "leaves no namespace to migrate", option="exclude_namespaces", value=[*request.exclude_namespaces], remedy=remedy
+        )
     return found
 
 

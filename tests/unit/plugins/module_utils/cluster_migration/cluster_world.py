@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from typing import Any
 
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.cluster import Object
@@ -45,7 +47,17 @@ def lived_in(item: Object, serial: int = 1) -> Object:
 
 def shop() -> list[Object]:
     """The sample application, lived in."""
-    return [lived_in(item, serial) for serial, item in enumerate(sample.objects(SHOP), 1)]
+    return [lived_in(item, serial) for serial, item in enumerate(written(), 1)]
+
+
+@functools.lru_cache(maxsize=1)
+def _written() -> tuple[Object, ...]:
+    return tuple(sample.objects(SHOP))
+
+
+def written() -> list[Object]:
+    """The sample application as its files have it."""
+    return copy.deepcopy(list(_written()))
 
 
 def surveyed(*items: Object, request: Request | None = None, namespaces: tuple[str, ...] = (SHOP,)) -> Survey:
@@ -56,12 +68,14 @@ def surveyed(*items: Object, request: Request | None = None, namespaces: tuple[s
 
 
 def facts(*items: Object, **more: Any) -> TargetFacts:
-    """A target that serves all Kubernetes kinds of these objects, and has a class of each sort."""
+    """A target that serves all Kubernetes kinds of these objects and of the sample, and has a class of each sort."""
     known: dict[str, Any] = {
         "name": "de",
         "uid": "uid-de",
         "version": (1, 36),
-        "served": frozenset((item["apiVersion"], item["kind"]) for item in items if "example" not in item["apiVersion"]),
+        "served": frozenset(
+            (item["apiVersion"], item["kind"]) for item in (*items, *_written()) if "example" not in item["apiVersion"]
+        ),
         "storage_classes": {"local-path": "rancher.io/local-path"},
         "default_storage_class": "local-path",
         "ingress_classes": frozenset({"traefik"}),

@@ -44,8 +44,7 @@ def ingress(**spec):
 def planned(*items, request=None, survey=None, begun=False, found=(), **target):
     request = request or Request()
     survey = survey or surveyed(*items, request=request)
-    known = (*items, *shop())
-    return plan(request, survey, facts(*known, **target), begun=begun, found=found)
+    return plan(request, survey, facts(*items, **target), begun=begun, found=found)
 
 
 def blockers(*items, **more):

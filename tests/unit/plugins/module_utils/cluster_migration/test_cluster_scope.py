@@ -29,7 +29,7 @@ def test_all_of_the_users_namespaces_are_chosen_by_default():
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (Request(namespaces=("nowhere",)), "namespaces='nowhere': does not exist"),
+        (Request(namespaces=("nowhere",)), "namespaces='nowhere': does not exist at the source; use some of: blog, default, shop"),
         (Request(exclude_namespaces=("nowhere",)), "exclude_namespaces='nowhere': does not exist"),
         (Request(exclude_namespaces=("blog", "default", "shop")), "no namespace to migrate"),
     ],
@@ -71,6 +71,8 @@ def test_default_is_used_when_it_has_something_that_the_cluster_does_not_make():
         thing("ServiceAccount", "web"),
         thing("ServiceAccount", "default", imagePullSecrets=[{"name": "registry"}]),
         thing("Widget", "one", version="example.org/v1"),
+        thing("ConfigMap", "x", metadata=owned("Service", "x", "serving.example.org/v1")),
+        thing("ConfigMap", "x", metadata=owned("Deployment", "web")),
         thing("HelmChart", "one", version="helm.cattle.io/v1"),
         thing("Job", "import", version="batch/v1", metadata={"annotations": {"federation.virt8ra.eu/migration": "earlier"}}),
     ],
