@@ -71,7 +71,9 @@ def _measured(source: Cluster, target: Cluster) -> list[Row]:
         _touch(here)
         delta.append(_timed(lambda: moves.delta([PAIR], at_rest=True)))
         verify.append(_timed(lambda: moves.compare([PAIR])))
-        print(f"    ours {ours[-1]:.2f} s, kubectl {peer[-1]:.2f} s, delta {delta[-1]:.2f} s, digests {verify[-1]:.2f} s", flush=True)
+        print(
+            f"    ours {ours[-1]:.2f} s, kubectl {peer[-1]:.2f} s, delta {delta[-1]:.2f} s, digests {verify[-1]:.2f} s", flush=True
+        )
     moves.tidy([NAMESPACE])
     for api in apis:
         api.close()
@@ -90,7 +92,12 @@ def _timed(work: Callable[[], Any]) -> float:
 
 def _claim() -> dict[str, Any]:
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}
-    return {"apiVersion": CLAIMS.api_version, "kind": CLAIMS.kind, "metadata": {"name": CLAIM, "namespace": NAMESPACE}, "spec": spec}
+    return {
+        "apiVersion": CLAIMS.api_version,
+        "kind": CLAIMS.kind,
+        "metadata": {"name": CLAIM, "namespace": NAMESPACE},
+        "spec": spec,
+    }
 
 
 def _folder(cluster: Cluster) -> Path:
@@ -123,7 +130,9 @@ def _empty(folder: Path) -> None:
 
 
 def _check(here: Path, there: Path) -> None:
-    counts = [[(path.relative_to(folder), path.stat().st_size) for path in sorted(folder.rglob("*.bin"))] for folder in (here, there)]
+    counts = [
+        [(path.relative_to(folder), path.stat().st_size) for path in sorted(folder.rglob("*.bin"))] for folder in (here, there)
+    ]
     if counts[0] != counts[1] or len(counts[0]) != FILES:
         raise RuntimeError(f"{len(counts[1])} of {len(counts[0])} files came over whole")
 
@@ -142,4 +151,6 @@ def _piped(source: Cluster, target: Cluster) -> None:
         stdout=subprocess.PIPE,
         env=environment,
     ) as reading:
-        subprocess.run(command(target, "tar", "-C", "/data", "-x", "-p", "-f", "-"), stdin=reading.stdout, env=environment, check=True)
+        subprocess.run(
+            command(target, "tar", "-C", "/data", "-x", "-p", "-f", "-"), stdin=reading.stdout, env=environment, check=True
+        )
