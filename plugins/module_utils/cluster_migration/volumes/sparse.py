@@ -48,7 +48,9 @@ def send_sparse(source: Mover, target: Mover, files: Sequence[Entry], count: Cou
             send(target, running, b"T %d\n" % info.size)
             here = by_name[name]
             owner = (info.uid, info.gid)
-            sent.append(dataclasses.replace(here, mode=here.kind | info.mode, owner=owner, size=info.size, modified=int(info.mtime)))
+            sent.append(
+                dataclasses.replace(here, mode=here.kind | info.mode, owner=owner, size=info.size, modified=int(info.mtime))
+            )
         send(target, running, b"E\n")
         running.close_stdin()
         finish(target, running)
