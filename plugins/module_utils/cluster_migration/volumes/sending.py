@@ -3,8 +3,7 @@
 
 """Files from the source's pod to the target's, as tar streams through here; what has no bytes is made from its facts.
 
-Not every busybox reads a list of names for tar, and a file may shrink while it is read. So the source's tar gets names as arguments,
-and the target's gets an archive that is written here, of whole files only.
+Not every busybox reads a list of names for tar, so it gets them as arguments; both ends have the same image, and so the same tar.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Callable
 
+from ...errors import MigrationFailed
 from .listing import Entry
 from .pods import Mover
 from .shell import BLOCK, FRAMES, Lost, ask, finish, listed, pieces, send, start
@@ -40,7 +40,8 @@ class Shorter(Lost):
         super().__init__(f"the files of claim {source.place} came to an early end")
 
 
-# What an archive that breaks off is to those who read it.
+# A tar's words for an archive that breaks off, and what one is here.
+_CUT_OFF = ("short read", "nexpected EOF", "nexpected end of file")
 _EARLY = (tarfile.TarError, zlib.error, EOFError)
 
 
@@ -89,30 +90,38 @@ def make_others(target: Mover, others: Sequence[Entry], links: Sequence[tuple[by
             info = _info(entry)
             info.type, info.linkname = tarfile.LNKTYPE, _text(first)
             writer.header(info)
+        writer.write(bytes(2 * tarfile.BLOCKSIZE))
         writer.finish()
     finally:
         writer.close()
 
 
-def send_files(source: Mover, target: Mover, files: Sequence[Entry], count: Count) -> int:
-    """Bytes of the files that were sent whole; what vanished meanwhile, or is no file any more, is left out.
+def send_files(source: Mover, target: Mover, files: Sequence[Entry], count: Count) -> None:
+    """What vanished meanwhile is left out. The names together must fit a command line: see ``batches()``.
 
-    The names together must fit a command line: see ``batches()``.
+    :raises Shorter: only those before it came; what there is of that file has not its time, so that it is sent again
     """
     writer = Archive(target)
-    sent = 0
+    names, reads = listed(entry.name for entry in files)
     try:
-        for info, content in read_files(source, files):
-            writer.header(info)
-            for piece in content:
+        running = start(source, f"cd /data || exit 9; {reads} tar -c -f -", stdin=True)
+        try:
+            send(source, running, names)
+            running.close_stdin()
+            for piece in pieces(running):
                 writer.write(piece)
                 count(len(piece))
-            writer.pad(info.size)
-            sent += info.size
-        writer.finish()
+            finish(source, running, allowed=_SOME_LEFT)
+        finally:
+            running.close()
+        try:
+            writer.finish()
+        except MigrationFailed as error:
+            if any(words in str(error) for words in _CUT_OFF):
+                raise Shorter(source) from error
+            raise
     finally:
         writer.close()
-    return sent
 
 
 def read_files(source: Mover, files: Sequence[Entry], *, packed: bool = False) -> Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]:
@@ -202,19 +211,16 @@ class Archive:
             self._frame(bytes(self._held[:_FRAME]))
             del self._held[:_FRAME]
 
-    def pad(self, size: int) -> None:
-        """After a file of that size."""
-        self.write(b"\0" * (-size % tarfile.BLOCKSIZE))
-
     def _frame(self, data: bytes) -> None:
-        send(self.target, self._running, b"%d\n" % (len(data) // BLOCK) + data)
+        for size in (BLOCK, len(data) % BLOCK):
+            number = len(data) // BLOCK if size == BLOCK else 1
+            if number and size:
+                part = data[: number * BLOCK] if size == BLOCK else data[-size:]
+                send(self.target, self._running, b"%d %d\n" % (number, size) + part)
 
     def finish(self) -> None:
         """All is written at the target when this returns."""
-        self.write(b"\0" * (2 * tarfile.BLOCKSIZE))
-        self.write(b"\0" * (-len(self._held) % BLOCK))
-        if self._held:
-            self._frame(bytes(self._held))
+        self._frame(bytes(self._held))
         send(self.target, self._running, b"0\n")
         self._running.close_stdin()
         finish(self.target, self._running)

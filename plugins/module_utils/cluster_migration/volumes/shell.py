@@ -17,9 +17,9 @@ from ...errors import BackendError, FederationError, ForbiddenError, MigrationFa
 from .pods import CONTAINER, Mover
 
 _PIECE = 256 * 1024
-# In blocks that dd reads whole; a shell reads the line before them byte by byte, and not a byte more.
+# In blocks that dd reads whole; a shell reads the line before them, of count and size, byte by byte, and not a byte more.
 BLOCK = 64 * 1024
-FRAMES = f'while read -r n && [ "$n" -gt 0 ]; do dd bs={BLOCK} count=$n iflag=fullblock 2>/dev/null || break; done'
+FRAMES = 'while read -r n b && [ "$n" -gt 0 ]; do dd bs=$b count=$n iflag=fullblock 2>/dev/null || break; done'
 
 
 class Lost(UnreachableError):

@@ -102,10 +102,10 @@ class Volume:
         lock = threading.Lock()
 
         def plain(batch: list[Entry]) -> None:
-            size = sending.send_files(self.source, self.target, batch, self.figures.moved)
+            sending.send_files(self.source, self.target, batch, self.figures.moved)
             self.figures.done(len(batch))
             with lock:
-                total.append(size)
+                total.append(sum(entry.size for entry in batch))
 
         def sparse(batch: list[Entry]) -> None:
             sent = send_sparse(self.source, self.target, batch, self.figures.moved)
