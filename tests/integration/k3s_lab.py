@@ -19,11 +19,15 @@ import yaml
 
 from tests.doubles.k3s.build import build
 
-from .lab import Lab
+from .lab import TIMEOUT, Lab
 
 NETWORK = "t-k3s"
 SUBNET = "10.213.81.0/24"
 HOSTS = {f"t-k3s-{number}": f"10.213.81.{10 + number}" for number in range(1, 6)}
+_APART = (
+    *("/proc", "/sys", "/dev", "/tmp", "/run/systemd", "/run/log", "/run/user", "/run/sshd", "/var/log/journal", "/var/cache"),
+    *("/root/.ansible", "/etc/k3s-standin", "/var/lib/apt", "/var/tmp", "/var/lib/systemd", "/run/lock", "/run/dbus"),
+)
 REAL = os.environ.get("K3S_BINARY", "")
 
 
@@ -38,8 +42,13 @@ class K3sLab(Lab):
     def __enter__(self) -> K3sLab:
         self.inventory.mkdir(parents=True, exist_ok=True)
         self.declare({})
+        # What a run that was killed has left; then the hosts, or nothing of them.
         self._lab_site("absent")
-        self._lab_site("present")
+        try:
+            self._lab_site("present")
+        except BaseException:
+            self._lab_site("absent")
+            raise
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -114,12 +123,44 @@ class K3sLab(Lab):
         path = self.binaries / version / "k3s"
         return path, build(path, version)
 
+    def write(self, host: str, path: str, content: bytes, mode: str = "600") -> None:
+        """A file on a host, as a whole."""
+        part = f"{path}.part"
+        argv = self.ssh(host, f"mkdir -p $(dirname {path}) && cat > {part} && chmod {mode} {part} && mv {part} {path}")
+        subprocess.run(argv, input=content, check=True, timeout=TIMEOUT)
+
     def fault(self, host: str, **faults: Any) -> None:
         """What the stand-in of a host gets wrong from now on; nothing at all without faults."""
         self.run(host, f"mkdir -p /etc/k3s-standin; echo '{json.dumps(faults)}' > /etc/k3s-standin/faults.json")
 
     def kubectl(self, host: str, arguments: str) -> str:
         return self.run(host, f"/usr/local/bin/k3s kubectl {arguments}")
+
+    def ready(self, host: str) -> dict[str, str]:
+        """Node to version, of those that are ready."""
+        return {
+            name: node["status"]["nodeInfo"]["kubeletVersion"]
+            for name, node in self.nodes(host).items()
+            if any(each["type"] == "Ready" and each["status"] == "True" for each in node["status"]["conditions"])
+        }
+
+    def listing(self, host: str) -> list[str]:
+        """All that an installation could leave on a host: files, mounts, links, processes and units, as lines that can be compared.
+
+        Not what changes by itself or by being looked at: logs, caches, the folders of Ansible and of the stand-in's faults.
+        """
+        apart = " -o ".join(f"-path {path}" for path in _APART)
+        files = f"find / /run -xdev \\( {apart} \\) -prune -o -printf '%y %m %p %l\\n'"
+        mounts = "awk '{print \"mount\", $2, $3}' /proc/mounts | grep -v '^mount /proc/\\|^mount /sys/'"
+        links = "ls /sys/class/net | sed 's/^/link /'"
+        processes = "ps -e -o args= | grep -E '^(/usr/bin/python3 )?/(usr/local/bin/k3s|var/lib/rancher)' | sed 's/^/process /'"
+        units = "systemctl list-unit-files --no-legend --plain 'k3s*' | sed 's/^/unit /'"
+        told = self.run(host, f"{{ {files}; {mounts}; {links}; {processes}; {units}; }} | sort -u")
+        return told.splitlines()
+
+    def calls(self, host: str) -> str:
+        """The command lines that the stand-in was called by, since the folder of faults is there."""
+        return self.run(host, "cat /etc/k3s-standin/calls 2>/dev/null || true")
 
     def nodes(self, host: str) -> dict[str, dict[str, Any]]:
         """The cluster's Nodes by name, as a server tells."""
