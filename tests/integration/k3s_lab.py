@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,32 @@ class K3sLab(Lab):
 
     def binary(self, version: str) -> tuple[Path, str]:
         """``(file, SHA-256)`` of a version; the real one is what it is."""
-        if REAL:
-            return Path(REAL), hashlib.sha256(Path(REAL).read_bytes()).hexdigest()
         path = self.binaries / version / "k3s"
+        if REAL:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REAL, path)
+            return path, hashlib.sha256(path.read_bytes()).hexdigest()
         return path, build(path, version)
+
+    def apply(self, cluster: str, state: str = "present", *, check: bool = False, **extra: Any) -> dict[str, Any]:
+        """What the role k3s_cluster told when it was applied to a declared cluster."""
+        return self.playbook(self._play(cluster), check=check, extra={"k3s_cluster_state": state, **extra})
+
+    def applied(self, cluster: str, *arguments: str, **extra: Any) -> str:
+        """The same, as a person sees it, with more arguments of ansible-playbook."""
+        return self.shown(self._play(cluster), *arguments, "-e", json.dumps(extra))
+
+    def _play(self, cluster: str) -> Path:
+        path = self.folder / f"{cluster}.yml"
+        play = {
+            "name": "Keep a cluster",
+            "hosts": "cluster_" + cluster.replace("-", "_"),
+            "gather_facts": False,
+            "become": True,
+            "roles": ["virt8ra.federation.k3s_cluster"],
+        }
+        path.write_text(yaml.safe_dump([play], sort_keys=False), encoding="utf-8")
+        return path
 
     def write(self, host: str, path: str, content: bytes, mode: str = "600") -> None:
         """A file on a host, as a whole."""
