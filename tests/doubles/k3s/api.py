@@ -39,7 +39,10 @@ def unavailable(message: str = "etcdserver: no leader") -> Response:
 class Api:
     """As long as this server leads."""
 
-    def __init__(self, datastore: Any, folder: Path, url: str, grace: float) -> None:
+    def __init__(self, datastore: Any, folder: Path, authority: bytes, url: str, grace: float) -> None:
+        """``folder``: where the double looks for the authority, and keeps volumes."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / "ca.crt").write_bytes(authority)
         self._datastore, self._grace = datastore, grace
         self._pending: dict[str, Object | None] = {}
         self._order = asyncio.Lock()
@@ -59,7 +62,8 @@ class Api:
         store.listeners.append(self._heard)
 
     def start(self) -> None:
-        furnish(self.cluster.resources, self.cluster.registry, VERSION, 0, "", self.cluster.url)
+        self.cluster.controllers.prepare()
+        furnish(self.cluster.resources, self.cluster.registry, VERSION, 0, self.cluster.url)
         self.cluster.controllers.start()
         self._later(self._flushing())
         self._later(self._watching_nodes())

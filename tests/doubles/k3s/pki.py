@@ -64,7 +64,7 @@ def make_authorities(layout: Layout) -> None:
 def sign(authority: Path, request: bytes, extensions: str, subject: str = "") -> str:
     """A certificate for a request, in PEM; ``authority`` without its ending. ``subject`` takes the place of the request's."""
     wanted = authority.with_name(f".{secrets.token_hex(4)}.ext")
-    write(wanted, extensions)
+    write(wanted, extensions + "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\nbasicConstraints=CA:FALSE\n")
     signer = ["-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-set_serial", str(secrets.randbits(63))]
     signer += ["-subj", subject] if subject else []
     try:

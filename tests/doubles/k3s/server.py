@@ -10,10 +10,12 @@ import base64
 import contextlib
 import ipaddress
 import json
+import os
 import shutil
 import socket
 import ssl
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,7 @@ class Server:
         self.supervisor = supervisor.Supervisor(self)
         self._http = Http(self.handle)
         self._password = ""
-        self._connections: set[Any] = set()
+        self._watches: set[Any] = set()
 
     # Before anything listens.
 
@@ -196,7 +198,7 @@ class Server:
         old, self.api = self.api, None
         if old:
             asyncio.get_running_loop().create_task(old.stop())
-            for writer in tuple(self._connections):
+            for writer in tuple(self._watches):
                 writer.transport.abort()
         if leads:
             grace = next(
@@ -207,8 +209,14 @@ class Server:
                 ),
                 40.0,
             )
-            self.api = Api(self.datastore, self.layout.server / "static", f"https://{self.address}:{self.port}", grace)
-            self.api.start()
+            folder, authority = self.layout.server / "standin", (self.layout.tls / "server-ca.crt").read_bytes()
+            try:
+                self.api = Api(self.datastore, folder, authority, f"https://{self.address}:{self.port}", grace)
+                self.api.start()
+            except Exception:
+                # Nobody waits for this, and a server whose API cannot start is none.
+                log.error(traceback.format_exc())
+                os._exit(1)
 
     async def keep_bootstrap(self) -> None:
         """What a new server needs, in the datastore, sealed with the token."""
@@ -279,11 +287,12 @@ class Server:
             return early
         if self.api is None:
             return await self._forward(request)
-        self._connections.add(request.writer)
+        if request.flag("watch"):
+            self._watches.add(request.writer)
         try:
             return await self.api.handle(request)
         finally:
-            self._connections.discard(request.writer)
+            self._watches.discard(request.writer)
 
     async def _unlike_the_api(self, request: Request) -> Response | None:
         """The answer to what no API server is asked, to strangers, and while nobody leads."""
