@@ -39,7 +39,12 @@ class Version:
         """From ``v1.34.2+k3s1``; InputError names ``option``."""
         found = _VERSION.fullmatch(text)
         if not found:
-            raise InputError("is no version of k3s", option=option, value=text, remedy="give it as upstream names its releases, as in v1.34.2+k3s1")
+            raise InputError(
+                "is no version of k3s",
+                option=option,
+                value=text,
+                remedy="give it as upstream names its releases, as in v1.34.2+k3s1",
+            )
         major, minor, patch, stage, number, build = found.groups()
         # Words sort as they should: alpha, beta, rc, and then the release.
         return cls(int(major), int(minor), int(patch), (stage, int(number)) if stage else ("release", 0), int(build))
@@ -185,7 +190,12 @@ def _check_names(members: list[Member]) -> None:
     for member in members:
         if member.node in seen:
             remedy = "give each host its own k3s_cluster_node_name"
-            raise InputError(f"is the name of {seen[member.node]} and of {member.host}", option="k3s_cluster_node_name", value=member.node, remedy=remedy)
+            raise InputError(
+                f"is the name of {seen[member.node]} and of {member.host}",
+                option="k3s_cluster_node_name",
+                value=member.node,
+                remedy=remedy,
+            )
         seen[member.node] = member.host
 
 
@@ -196,9 +206,13 @@ def _check_number(wanted: Wanted, members: list[Member]) -> None:
         raise InputError("has no server", option="k3s_cluster_name", value=wanted.cluster, remedy=remedy)
     if wanted.datastore == "sqlite" and len(servers) > 1:
         remedy = "use etcd, or one server"
-        raise InputError(f"serves one server, and there are {len(servers)}", option="k3s_cluster_datastore", value="sqlite", remedy=remedy)
+        raise InputError(
+            f"serves one server, and there are {len(servers)}", option="k3s_cluster_datastore", value="sqlite", remedy=remedy
+        )
     if len(servers) % 2 == 0:
-        what = f"has {len(servers)} servers ({', '.join(servers)}), and an even number of etcd members survives no more than one less"
+        what = (
+            f"has {len(servers)} servers ({', '.join(servers)}), and an even number of etcd members survives no more than one less"
+        )
         raise InputError(what, option="k3s_cluster_name", value=wanted.cluster, remedy="make it one, three or five")
 
 
@@ -211,7 +225,12 @@ def _begin(made: Plan, members: list[Member], holders: list[Member]) -> None:
     unseen = [member.host for member in servers if not member.seen]
     if unseen:
         remedy = "bring it back, or take it out of the inventory if it is gone for good"
-        raise InputError("cannot be reached and may hold the cluster that no other server has", option="server", value=", ".join(unseen), remedy=remedy)
+        raise InputError(
+            "cannot be reached and may hold the cluster that no other server has",
+            option="server",
+            value=", ".join(unseen),
+            remedy=remedy,
+        )
     if not servers[0].in_play:
         what = "is the first server of a cluster that is not there yet, and is not in this run"
         raise InputError(what, option="server", value=servers[0].host, remedy="run it without a limit, or with this server")
@@ -222,7 +241,9 @@ def _check_datastore(wanted: Wanted, holders: list[Member]) -> None:
     kinds = {member.datastore for member in holders}
     if wanted.datastore == "sqlite" and "etcd" in kinds:
         remedy = "leave it at etcd; k3s turns SQLite into etcd, and not back"
-        raise InputError("is not what the cluster has, which is etcd", option="k3s_cluster_datastore", value="sqlite", remedy=remedy)
+        raise InputError(
+            "is not what the cluster has, which is etcd", option="k3s_cluster_datastore", value="sqlite", remedy=remedy
+        )
     if len(holders) > 1 and "sqlite" in kinds:
         alone = ", ".join(member.host for member in holders if member.datastore == "sqlite")
         remedy = "remove k3s from those that are not the cluster"
@@ -248,7 +269,9 @@ def _check_versions(wanted: Wanted, members: list[Member], running: dict[str, Ve
             continue
         if target < old:
             what = f"is older than {old} of {member.host}, and its datastore may not be readable for an older k3s"
-            raise InputError(what, option=option, value=str(target), remedy=f"keep {old}, or restore a backup that was made with {target}")
+            raise InputError(
+                what, option=option, value=str(target), remedy=f"keep {old}, or restore a backup that was made with {target}"
+            )
         if target.minors_after(old) > 1:
             what = f"skips a minor version, for {member.host} has {old}"
             raise InputError(what, option=option, value=str(target), remedy=f"go to v{old.major}.{old.minor + 1} first")
@@ -269,7 +292,9 @@ def _check_skew(wanted: Wanted, members: list[Member], running: dict[str, Versio
         behind = target.minors_after(old)
         if not member.server and any(each.server for each in touched) and not 0 <= behind <= KUBELET_SKEW:
             what = f"is too far from agent {member.host}, which is not in this run and has {old}"
-            raise InputError(what, option=option, value=str(target), remedy=f"upgrade it first; a kubelet may be {KUBELET_SKEW} minors behind")
+            raise InputError(
+                what, option=option, value=str(target), remedy=f"upgrade it first; a kubelet may be {KUBELET_SKEW} minors behind"
+            )
 
 
 def _batches(wanted: Wanted, members: list[Member], known: set[str], initialise: str) -> list[list[str]]:
