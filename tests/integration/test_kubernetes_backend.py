@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import contextlib
 import hashlib
 import itertools
 import json
@@ -450,3 +451,67 @@ def test_facts(api: ClusterApi) -> None:
     assert facts["nodes"] and all(node["ready"] and node["capacity"]["memory"] > 0 for node in facts["nodes"])
     assert [each["name"] for each in facts["storage_classes"] if each["default"]]
     assert (facts["distribution"], facts["version"]) == ("other", "v1.36.0") and facts["namespaces"] >= 5
+
+
+# Through a proxy
+
+
+@pytest.fixture
+def proxy() -> Iterator[tuple[str, list[str]]]:
+    """An HTTP proxy that only tunnels, and what it was asked for."""
+    asked: list[str] = []
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def tunnel(line: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += line.recv(1)
+        target = head.split()[1].decode()
+        asked.append(target)
+        host, _colon, port = target.rpartition(":")
+        far = socket.create_connection((host, int(port)))
+        line.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        threading.Thread(target=pump, args=(far, line), daemon=True).start()
+        pump(line, far)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=tunnel, args=(server.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
+        # Closing it alone would not wake who waits for the next connection.
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@as_root
+def test_requests_and_commands_go_through_the_proxy(
+    cluster: Cluster, pod: str, proxy: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, asked = proxy
+    for name in ("https_proxy", "http_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    through = open_cluster(ClusterAccess(str(cluster.kubeconfig)))
+    assert heard(through.run("t", pod, ["echo", "hello"])) == b"hello\n"
+    through.close()
+    assert asked == [cluster.url.partition("//")[2]] * 2
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8,127.0.0.0/8")
+    straight = open_cluster(ClusterAccess(str(cluster.kubeconfig)))
+    assert heard(straight.run("t", pod, ["echo", "hello"])) == b"hello\n"
+    straight.close()
+    assert len(asked) == 2
+    monkeypatch.delenv("NO_PROXY")
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{gone.getsockname()[1]}")
+    with pytest.raises(UnreachableError, match=r"proxy does not let us through.*check proxy-url, HTTPS_PROXY and NO_PROXY"):
+        open_cluster(ClusterAccess(str(cluster.kubeconfig), patience=0))
