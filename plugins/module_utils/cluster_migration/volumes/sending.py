@@ -92,6 +92,10 @@ def make_others(target: Mover, others: Sequence[Entry], links: Sequence[tuple[by
             writer.header(info)
         writer.write(bytes(2 * tarfile.BLOCKSIZE))
         writer.finish()
+    except MigrationFailed as error:
+        if links and "No such file" in str(error):
+            raise Lost(f"a file of claim {target.place} has vanished to which others were to be linked") from error
+        raise
     finally:
         writer.close()
 

@@ -122,8 +122,8 @@ class Volume:
             work_through_stream(sending.batches(files, most_bytes=share), _halved(send), workers=self.lanes)
         sending.make_others(self.target, found.others, found.links)
         if self.able.fine_times:
-            # What vanished meanwhile has no facts to set.
-            facts = [here for here in facts if here.name not in {entry.name for entry in found.facts}]
+            told = {entry.name for entry in found.facts}
+            facts = [entry for entry in facts if entry.name not in told]
         sending.set_facts(self.target, [*facts, *found.facts], fine_times=self.able.fine_times)
         return sum(total)
 
