@@ -10,7 +10,7 @@ from ansible.module_utils.common.parameters import env_fallback
 from .cluster_migration.hooks import MOMENTS
 from .options import Spec
 
-METHODS = ("auto", "workloads", "datastore", "nodes")
+METHODS = ("auto", "workloads", "nodes")
 
 
 def _end_spec(end: str) -> Spec:

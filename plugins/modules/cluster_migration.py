@@ -38,10 +38,10 @@ options:
   method:
     description:
       - V(workloads) moves the objects and the data of claims, from any Kubernetes to any other.
-      - V(datastore) and V(nodes) move a whole k3s cluster; playbooks of their own do that, and this module refuses them by naming these.
+      - V(nodes) moves a whole cluster whose nodes are VMs; the playbook C(migrate_cluster_nodes) does that, and this module refuses it by naming it.
       - V(auto) takes V(workloads) and says why.
     type: str
-    choices: [auto, workloads, datastore, nodes]
+    choices: [auto, workloads, nodes]
     default: auto
   source_kubeconfig:
     description: Kubeconfig file of the source. E(VIRT8RA_SOURCE_KUBECONFIG) is taken when it is not set.

@@ -14,8 +14,8 @@ from .hooks import Hook, hooks_of
 from .probes import Probe, probes_of
 
 # The methods that move a whole cluster, and the playbooks that do it.
-PLAYBOOKS = {"datastore": "migrate_cluster_datastore", "nodes": "migrate_cluster_nodes"}
-_AUTO = "both clusters are known by their API servers alone, which is all that workloads needs; datastore and nodes have playbooks"
+PLAYBOOKS = {"nodes": "migrate_cluster_nodes"}
+_AUTO = "both clusters are known by their API servers alone, which is all that workloads needs; nodes has a playbook"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from ..sizes import show_size
 from .cautions import warnings
 from .estimate import Measured, estimate
-from .methods import AUTO, WORKLOADS
 from .obstacles import blockers
 from .plan import Blocker, Plan
 from .request import Request
@@ -60,8 +59,8 @@ def plan(
         left=dict(sorted(totals.left.items())),
         volumes=tuple(sorted(survey.volumes, key=lambda volume: (volume.namespace, volume.claim))),
         estimate=told.to_dict(),
-        method=WORKLOADS,
-        reason=reason or (_REASON if request.method == AUTO else "it was asked for"),
+        method="workloads",
+        reason=reason or (_REASON if request.method == "auto" else "it was asked for"),
     )
 
 

@@ -27,7 +27,7 @@ _OWN = ("kube-system", "kube-public", "kube-node-lease", NAMESPACE)
 # A move without these is none.
 _NEEDED = ("Namespace", "namespaces")
 _CHOICES = {
-    "method": ("auto", "workloads", "datastore", "nodes"),
+    "method": ("auto", "workloads", "nodes"),
     "node_ports": (KEEP, NEW),
     "load_balancer_ips": (KEEP, NEW),
     "missing_images": (IGNORE, WARN, BLOCK),

@@ -57,10 +57,6 @@ def defaults(spec: dict[str, Any]) -> dict[str, Any]:
     [
         ({"connections": 0}, "connections=0: must be from 1 to 64"),
         ({"quiesce_timeout": 0}, "quiesce_timeout=0: must be from 1 to 86400"),
-        (
-            {"method": "datastore"},
-            "method='datastore': is not done by this module; run the playbook virt8ra.federation.migrate_cluster_datastore",
-        ),
         ({"method": "nodes"}, "run the playbook virt8ra.federation.migrate_cluster_nodes"),
         ({"ready_timeout": -5}, "ready_timeout=-5: must be from 1 to 86400"),
     ],
@@ -68,6 +64,6 @@ def defaults(spec: dict[str, Any]) -> dict[str, Any]:
 def test_options_that_cannot_be_meant(change: dict[str, Any], message: str) -> None:
     params = defaults(SPECS["cluster_migration"])
     assert Policy.from_options({**params, "method": "workloads"}) == Policy()
-    assert "datastore and nodes have playbooks" in Policy.from_options(params).reason
+    assert "nodes has a playbook" in Policy.from_options(params).reason
     with pytest.raises(InputError, match=message):
         Policy.from_options({**params, **change})

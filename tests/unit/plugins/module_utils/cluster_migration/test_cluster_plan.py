@@ -7,9 +7,7 @@ import json
 
 import pytest
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.estimate import Measured, estimate
-from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.methods import Ends, choose
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.plan import Blocker, Plan, Volume, plan_text
-from ansible_collections.virt8ra.federation.plugins.module_utils.errors import InputError
 
 PLAN = Plan(
     source="es",
@@ -94,32 +92,3 @@ def test_what_was_not_measured_is_not_made_up():
     assert (found.objects_seconds, found.seconds, found.downtime_seconds) == (2.0, None, None)
     assert estimate(200, 0, Measured(objects_rate=100), verify=True).seconds is not None
     assert estimate(200, 0, Measured(), verify=False).objects_seconds is None
-
-
-WHOLE = Ends(nodes=3, vms=3, target_site="de")
-FRESH = Ends(nodes=3, vms=1, target_site="de", k3s=True, new_servers=3)
-
-
-@pytest.mark.parametrize(
-    ("ends", "name", "words"),
-    [
-        (WHOLE, "nodes", "all 3 nodes are VMs of the federation"),
-        (FRESH, "datastore", "nothing runs yet on the target's 3 server(s)"),
-        (Ends(nodes=3, vms=2, target_site="de"), "workloads", "2 of 3 nodes are VMs"),
-        (Ends(nodes=3, vms=3), "workloads", "no target site"),
-        (Ends(nodes=3, vms=3, k3s=True), "workloads", "no new servers"),
-        (Ends(), "workloads", "not both ends run k3s"),
-    ],
-)
-def test_auto_takes_the_way_that_moves_most_as_it_is(ends, name, words):
-    method = choose("auto", ends)
-    assert method.name == name
-    assert words in method.reason
-
-
-def test_what_was_asked_for_is_taken_or_refused():
-    assert choose("workloads", WHOLE).name == "workloads"
-    assert choose("nodes", WHOLE).name == "nodes"
-    for asked, ends, words in (("nodes", Ends(), "no target site"), ("datastore", WHOLE, "not both ends run k3s")):
-        with pytest.raises(InputError, match=words):
-            choose(asked, ends)
