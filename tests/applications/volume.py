@@ -12,8 +12,8 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 # Names that break scripts: each is legal in every POSIX file system.
@@ -176,6 +176,18 @@ def _entry(path: Path, same: dict[int, list[str]]) -> Entry:
         attributes,
         tuple(sorted(same[status.st_ino])),
     )
+
+
+def differences(wanted: Mapping[str, Entry], found: Mapping[str, Entry]) -> list[str]:
+    """What was lost, came or changed, file by file and field by field; empty when they are the same."""
+    told = [f"{name!r} is missing" for name in sorted(wanted.keys() - found.keys())]
+    told += [f"{name!r} is too much" for name in sorted(found.keys() - wanted.keys())]
+    for name in sorted(wanted.keys() & found.keys()):
+        for field in fields(Entry):
+            was, now = (getattr(entries[name], field.name) for entries in (wanted, found))
+            if was != now:
+                told.append(f"{name!r}: {field.name} is {now!r}, was {was!r}")
+    return told
 
 
 def _attributes(path: Path) -> tuple[tuple[str, bytes], ...]:

@@ -33,6 +33,7 @@ REAL = tuple(os.environ.get(f"E2E_{end}_KUBECONFIG", "") for end in ("SOURCE", "
 OURS = "virt8ra-system"
 # What every server writes into objects by itself, or counts.
 _SERVERS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")
+_COUNTS = ("deprecated.daemonset.template.generation", "deployment.kubernetes.io/revision")
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ class End:
             metadata = {key: value for key, value in item["metadata"].items() if key not in _SERVERS}
             for owner in metadata.get("ownerReferences", []):
                 owner.pop("uid")
+            annotations = {key: value for key, value in metadata.pop("annotations", {}).items() if key not in _COUNTS}
+            metadata |= {"annotations": annotations} if annotations else {}
             found[item["kind"], metadata["name"]] = {**item, "metadata": metadata, "status": None}
         return found
 

@@ -73,3 +73,10 @@ def test_a_volume_can_be_filled_and_changed_by_kubectl(shop):
     assert after["new file"].owner == (7, 7)
     assert "many/00005" not in after
     assert after["sticky"].sha256
+
+
+def test_a_double_that_is_started_again_has_lost_nothing(shop):
+    double, _target = shop.doubles()
+    before = shop.source.objects(shop.namespace)
+    double.restart()
+    assert shop.source.objects(shop.namespace) == before

@@ -224,3 +224,13 @@ def test_a_name_that_is_no_hypervisor_is_refused(site):
     assert done.returncode != 0
     assert "is no hypervisor of the inventory" in done.stdout
     assert site.cordoned() == []
+
+
+def test_the_state_of_a_move_wins_over_that_of_the_command_line():
+    """``-e state=completed`` is above all variables of a task: a plan that took it would move the VM."""
+    (migrate,) = [
+        task["virt8ra.federation.vm_migration"]
+        for task in yaml.safe_load((ROOT / "playbooks" / "tasks" / "migrate.yml").read_text(encoding="utf-8"))
+        if "virt8ra.federation.vm_migration" in task
+    ]
+    assert migrate["state"].startswith("{{ move.get('state', ")

@@ -116,4 +116,8 @@ def test_a_change_of_content_alone_is_seen(folder):
     was, now = before["many/00003"], after["many/00003"]
     assert (was.size, was.time_ns) == (now.size, now.time_ns)
     assert was.sha256 != now.sha256
+    told = volume.differences(before, after)
+    assert "'many/00005' is missing" in told and "'new file' is too much" in told
+    assert any(line.startswith("'many/00003': sha256 is ") for line in told)
+    assert volume.differences(before, before) == []
     assert before.keys() ^ after.keys() == {"many/00005", "many/00006", "many/renamed", "new file"}

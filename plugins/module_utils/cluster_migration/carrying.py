@@ -233,7 +233,7 @@ class Carrying:
 
     def body(self, item: Object, memory: Memory | None = None) -> Object | None:
         """The object for the target, marked as ours; asleep, or with a memory as it was before it was put to rest."""
-        cleaned = self.clean(item)
+        cleaned = None if is_migrations_own(item) else self.clean(item)
         if cleaned is None:
             return None
         body = resting.asleep(cleaned, self.id) if memory is None else resting.awake(cleaned, memory)
@@ -355,6 +355,11 @@ class Carrying:
         except FederationError as error:
             with self._lock:
                 self._faults[key] = error.what
+
+
+def is_migrations_own(item: Object) -> bool:
+    """Whether a migration made it for its work, as the pods that carry data: it is no part of the application."""
+    return MIGRATION in (item["metadata"].get("labels") or {})
 
 
 def is_servers_own(item: Object) -> bool:

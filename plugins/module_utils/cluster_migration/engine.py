@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Callable
@@ -16,7 +16,7 @@ from ..backends.cluster import ClusterApi, Object, Resource
 from ..errors import FederationError, InputError, MigrationBlocked, MigrationFailed
 from . import journal as journals
 from . import rights
-from .carrying import Carrying
+from .carrying import Carrying, is_migrations_own
 from .collecting import listable, stream
 from .course import Course
 from .cutover import Cutover, Ends
@@ -117,7 +117,7 @@ class Engine:
         preparation = self.parts.prepare(list(journal.namespaces) if journal and journal.phase in journals.UNDER_WAY else None)
         resources = self._resources(preparation)
         self.report("reading", {})
-        preparation.read(stream(self.source, resources, preparation.namespaces))
+        preparation.read(self._read(resources, preparation))
         carrying = self._new_carrying(journal.id if journal else "", preparation, lambda: None)
         carrying.look(resources, preparation.namespaces)
         conflicts = [] if self.policy.force else self._conflicts(carrying, preparation, resources)
@@ -128,11 +128,15 @@ class Engine:
     def _resources(self, preparation: Preparation) -> tuple[Resource, ...]:
         return listable(self.source.resources(), preparation.excluded())
 
+    def _read(self, resources: Sequence[Resource], preparation: Preparation) -> Iterator[Object]:
+        found = stream(self.source, resources, preparation.namespaces)
+        return (item for item in found if not is_migrations_own(item))
+
     def _conflicts(self, carrying: Carrying, preparation: Preparation, resources: Sequence[Resource]) -> list[str]:
         """Only kinds of which the target has something that is not ours can be in conflict."""
         theirs = {key.rsplit("/", 3)[1] for key, there in carrying.there.items() if not there.ours}
         kinds = [resource for resource in resources if resource.kind in theirs]
-        items = (preparation.clean(item) for item in stream(self.source, kinds, preparation.namespaces))
+        items = (preparation.clean(item) for item in self._read(kinds, preparation))
         return carrying.conflicts(item for item in items if item is not None)
 
     def _new_carrying(self, migration_id: str, preparation: Preparation, check: Callable[[], None]) -> Carrying:
@@ -259,7 +263,7 @@ class Engine:
             self._hooks("before_release", read)
             preparation = self.parts.prepare(list(read.namespaces))
             resources = self._resources(preparation)
-            preparation.read(stream(self.source, resources, preparation.namespaces))
+            preparation.read(self._read(resources, preparation))
             carrying = self._new_carrying(read.id, preparation, self.lease.check)
             carrying.look(resources, preparation.namespaces)
             source = self._source_rest(read)

@@ -105,7 +105,8 @@ class Tokens(Controller):
 
     def sync(self, namespace: str, name: str) -> float | None:
         secret = self.hub.get(SECRETS, namespace, name)
-        if secret is None or secret["metadata"].get("deletionTimestamp"):
+        # When the double starts, it looks at all Secrets, whatever their type.
+        if secret is None or secret.get("type") != _TOKEN or secret["metadata"].get("deletionTimestamp"):
             return None
         metadata = secret["metadata"]
         annotations = metadata.get("annotations") or {}

@@ -170,7 +170,7 @@ def test_the_whole_way_every_state_twice(pair: Pair) -> None:
     # Owners have the UIDs that they have here.
     settings = pair.de.objects["ConfigMap", "shop", "settings"]["metadata"]["uid"]
     assert pair.de.objects["Secret", "shop", "token"]["metadata"]["ownerReferences"][0]["uid"] == settings
-    assert pair.told == ["seed", "delta", "delta", "delta", "compare", "tidy"]
+    assert pair.told == ["seed", "tidy", "delta", "tidy", "delta", "delta", "compare", "tidy"]
 
     assert pair.reach("released", check=True)["changed"] is True
     released = pair.reach("released")
