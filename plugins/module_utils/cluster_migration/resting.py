@@ -106,8 +106,16 @@ def _is_bare(pod: Object) -> bool:
 
 def served_from(item: Object, namespaces: Collection[str]) -> list[Object]:
     """The webhooks of a configuration whose service is in one of the namespaces."""
-    hooks: list[Object] = item.get("webhooks") or []
-    return [hook for hook in hooks if ((hook.get("clientConfig") or {}).get("service") or {}).get("namespace") in namespaces]
+    hooks = item.get("webhooks")
+    return [hook for hook in hooks if _served_in(hook) in namespaces] if isinstance(hooks, list) else []
+
+
+def _served_in(hook: Any) -> str:
+    """The namespace of a webhook's service; empty for one that is asked by its URL."""
+    found: Any = hook
+    for key in ("clientConfig", "service", "namespace"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def is_finished(job: Object) -> bool:
