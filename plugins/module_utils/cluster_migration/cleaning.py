@@ -73,7 +73,8 @@ class _Knife:
 
     def keep(self, place: dict[str, Any], key: str, kept: list[Any], what: str) -> None:
         """Only these items of a list; without any, the list goes too."""
-        if len(kept) != len(place.get(key) or ()):
+        there = place.get(key) or []
+        if not isinstance(there, list) or len(kept) != len(there):
             self.removed.add(what)
             place[key] = kept
         if not kept and key in place:
