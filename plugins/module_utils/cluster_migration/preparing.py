@@ -91,7 +91,8 @@ class Preparing:
             with self._lock:
                 if self._found is None:
                     self.read(stream(self._source, listable(self._source.resources(), self.excluded()), self.namespaces))
-        assert self._found is not None
+        if self._found is None:
+            raise AssertionError("what was read is kept")
         return self._found
 
     def _stream(self, api_version: str, kind: str) -> Iterable[Object]:

@@ -133,7 +133,8 @@ def _journal(stored: Object) -> Journal:
     except ValueError as error:
         raise MigrationFailed(f"ConfigMap {NAMESPACE}/{stored['metadata']['name']} holds no journal ({error})") from error
     journal = Journal.from_dict(data)
-    assert journal is not None
+    if journal is None:
+        raise MigrationFailed(f"ConfigMap {NAMESPACE}/{stored['metadata']['name']} holds no journal")
     return journal
 
 
