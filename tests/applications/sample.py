@@ -39,7 +39,7 @@ def objects(namespace: str = NAMESPACE) -> list[Object]:
     """All of them, in the order of the files; owners of an object come before it, and have no UID yet."""
     found: list[Object] = []
     for part in _PARTS:
-        text = (FOLDER / f"{part}.yml").read_text(encoding="utf-8")
+        text = (FOLDER / f"{part}.manifest").read_text(encoding="utf-8")
         for document in yaml.safe_load_all(text):
             if document is not None:
                 found.append(_named(document, namespace))

@@ -97,7 +97,7 @@ def objects() -> list[dict[str, Any]]:
         for number in range(count):
             item = makers[kind](number)
             labels = {key: value, "app": f"app-{number % 50}"}
-            item["metadata"] = {"name": f"{kind.split('.')[0]}-{number:04}", "namespace": NAMESPACE, "labels": labels}
+            item["metadata"] = {"name": f"{kind.split('.', maxsplit=1)[0]}-{number:04}", "namespace": NAMESPACE, "labels": labels}
             found.append(item)
     return found
 

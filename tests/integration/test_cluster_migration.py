@@ -71,8 +71,8 @@ def failed(pair: Pair, state: str, **options: Any) -> str:
     return str(result["msg"])
 
 
-def hook(when: str, command: list[str] = KILL) -> list[dict[str, Any]]:
-    return [{"when": when, "command": command, "timeout": 60}]
+def hook(when: str, command: list[str] | None = None) -> list[dict[str, Any]]:
+    return [{"when": when, "command": command or KILL, "timeout": 60}]
 
 
 SET_FAULT = """

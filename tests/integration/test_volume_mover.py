@@ -39,8 +39,10 @@ class Ends:
 
     def moves(self, **options: Any) -> VolumeMoves:
         given = {"image": "busybox:1.37", "workers": 4, "check": lambda: None, **options}
-        given.setdefault("report", lambda phase, figures: self.told.append((phase, figures)))
-        return VolumeMoves(self.apis[0], self.apis[1], MIGRATION, **given)
+        report = given.pop("report", lambda phase, figures: self.told.append((phase, figures)))
+        check = given.pop("check")
+        image, workers = given.pop("image"), given.pop("workers")
+        return VolumeMoves(self.apis[0], self.apis[1], MIGRATION, image=image, workers=workers, report=report, check=check, **given)
 
     def folder(self, cluster: Cluster) -> Path:
         claim = Kubectl(cluster.kubeconfig).get("pvc", CLAIM, NAMESPACE) or {}

@@ -56,9 +56,10 @@ class Sqlite:
 
     def _save(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with contextlib.closing(sqlite3.connect(self._path)) as database, database:
+        with contextlib.closing(sqlite3.connect(self._path)) as database:
             database.execute("CREATE TABLE IF NOT EXISTS kine (id INTEGER PRIMARY KEY, value TEXT)")
             database.execute("INSERT OR REPLACE INTO kine VALUES (1, ?)", [json.dumps(self.state)])
+            database.commit()
 
     async def start(self) -> None:
         self.leading(True)

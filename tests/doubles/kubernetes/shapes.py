@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 Object = dict[str, Any]
@@ -21,10 +22,10 @@ class Shape:
 
     relation: str = "granular"
     keys: tuple[str, ...] = ()
-    fields: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any] = dataclasses.field(default_factory=dict)
     items: Any = None
     free: bool = False
-    defaults: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def field(self, name: str) -> Shape | None:
         found = self.fields.get(name)

@@ -160,7 +160,7 @@ class Store:
         shelf = self.shelf(storage)
         if token:
             version, start = self._token(shelf, token)
-            every = shelf.pages[version] if version in shelf.pages else [(key, stored) for key, stored in self.each(storage)]
+            every = shelf.pages[version] if version in shelf.pages else list(self.each(storage))
             at = bisect_right([key for key, _stored in every], start)
             every = every[at:]
             if namespace:

@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from ...errors import UnreachableError
 
+sdk: Any = None
+kubeconfigs: Any = None
+urllib3: Any = None
+websocket: Any = None
 try:
-    import kubernetes.client as sdk
-    import kubernetes.config as kubeconfigs
-    import urllib3
-    import websocket
+    sdk, kubeconfigs = import_module("kubernetes.client"), import_module("kubernetes.config")
+    urllib3, websocket = import_module("urllib3"), import_module("websocket")
 except ImportError:
-    kubeconfigs = sdk = urllib3 = websocket = None
+    sdk = None
 
 
 def need_library(option: str, value: str) -> None:

@@ -125,16 +125,17 @@ class VolumeMoves:
 
     def _again(self, pair: VolumePair, work: Callable[[], R]) -> R:
         """``work``, begun anew when a connection or a pod was lost in the middle."""
-        for number in range(1, _TRIES + 1):
+        why = ""
+        for number in range(_TRIES):
+            if number:
+                self.check()
+                time.sleep(0.2 * number)
             try:
                 return work()
             except Lost as error:
-                if number == _TRIES:
-                    what = f"the mover of claim {pair} was lost {_TRIES} times ({str(error)[:200]})"
-                    raise UnreachableError(what, remedy="start the migration again: it goes on with what is there") from error
-                self.check()
-                time.sleep(0.2 * number)
-        raise AssertionError("the last try returns or raises")
+                why = str(error)[:200]
+        what = f"the mover of claim {pair} was lost {_TRIES} times ({why})"
+        raise UnreachableError(what, remedy="start the migration again: it goes on with what is there")
 
     def _pass(self, pair: VolumePair, figures: Figures, lanes: int) -> tuple[int, bool]:
         """Bytes sent, and whether there was anything to do."""

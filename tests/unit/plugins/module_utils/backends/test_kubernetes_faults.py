@@ -38,7 +38,7 @@ def test_the_authorizer_is_named_with_verb_and_resource() -> None:
 
 def test_a_quota_is_no_lack_of_rights() -> None:
     error = refusal(APPLY, 403, status('pods "web" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3'))
-    assert type(error) is BackendError and "exceeded quota: small" in str(error)
+    assert error.__class__ is BackendError and "exceeded quota: small" in str(error)
 
 
 def test_owners_of_fields_are_named() -> None:
@@ -62,7 +62,7 @@ def test_owners_of_fields_are_named() -> None:
     ],
 )
 def test_classes(code: int, reason: str, kind: type[Exception]) -> None:
-    assert type(refusal(APPLY, code, status("said", reason))) is kind
+    assert refusal(APPLY, code, status("said", reason)).__class__ is kind
 
 
 @pytest.mark.parametrize("code", [400, 403, 404, 409, 422, 500])

@@ -127,7 +127,7 @@ class MemoryCluster(ClusterApi):
         changed = copy.deepcopy(there)
         for operation in body:
             if operation["op"] == "add":
-                _, field, index, last = operation["path"].split("/")
+                _root, field, index, last = operation["path"].split("/")
                 changed[field][int(index)][last] = operation["value"]
         return self._stored(_key(there), changed, there)
 
@@ -224,7 +224,7 @@ def _key(item: Object) -> tuple[str, str, str]:
 def _matches(item: Object, labels: str) -> bool:
     own = item["metadata"].get("labels") or {}
     for part in filter(None, labels.split(",")):
-        key, _, value = part.partition("=")
+        key, _equals, value = part.partition("=")
         if key not in own or (value and own[key] != value):
             return False
     return True

@@ -47,9 +47,10 @@ THREE = [server("s1"), server("s2"), server("s3"), agent("a1")]
 AT_HOME = [Machine(name, "kvm1") for name in ("s1", "s2", "s3", "a1")]
 
 
-def planned(members=THREE, machines=AT_HOME, *, targets=None, to=("kvm2",), names=None, mode="auto"):
+def planned(members=None, machines=None, *, targets=None, to=("kvm2",), names=None, mode="auto"):
     wanted = Wanted(targets or {}, () if targets else to, names or {}, mode)
-    return plan_nodes(members, machines, wanted, HYPERVISORS)
+    members = THREE if members is None else members
+    return plan_nodes(members, AT_HOME if machines is None else machines, wanted, HYPERVISORS)
 
 
 def test_a_node_is_read():

@@ -68,7 +68,7 @@ def test_a_chain_of_the_sample_comes_after_its_first_owner():
 def families(draw):
     """Objects of any kinds, some of which own others, in circles too."""
     number = draw(st.integers(1, 8))
-    sorts = [draw(st.sampled_from(KINDS)) for _ in range(number)]
+    sorts = [draw(st.sampled_from(KINDS)) for _number in range(number)]
     items = []
     for index, (version, kind) in enumerate(sorts):
         owners = [
