@@ -65,7 +65,16 @@ def api(cluster: Cluster) -> Iterator[ClusterApi]:
 def no_faults(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "cluster" in request.fixturenames:
-        request.getfixturevalue("cluster").fault({})
+        # A server that was told to be away listens to nobody until it is back.
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                request.getfixturevalue("cluster").fault({})
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
