@@ -332,8 +332,8 @@ def test_a_server_that_is_away_for_a_while(api: ClusterApi, cluster: Cluster, na
 
 def test_a_server_that_stays_away(cluster: Cluster) -> None:
     api = open_cluster(ClusterAccess(str(cluster.kubeconfig), patience=1))
-    cluster.fault({"down": 4})
-    with pytest.raises(UnreachableError, match=r"the cluster at \S+ (cannot be reached|.*was lost).*, tried for 1 s; check"):
+    cluster.fault({"down": 8})
+    with pytest.raises(UnreachableError, match=r"tried for \d+ s; check"):
         until(lambda: api.get(NAMESPACES, "t") and None, 60)
     api.close()
     assert open_cluster(ClusterAccess(str(cluster.kubeconfig), patience=30)).version()["major"] == "1"
