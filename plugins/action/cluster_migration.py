@@ -8,31 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.utils.display import Display
-from ansible_collections.virt8ra.federation.plugins.module_utils.errors import FederationError
-from ansible_collections.virt8ra.federation.plugins.module_utils.migration.report.files import write_report
 from ansible_collections.virt8ra.federation.plugins.module_utils.progress import picture
-from ansible_collections.virt8ra.federation.plugins.plugin_utils.watched_action import WatchedAction
-
-display = Display()
+from ansible_collections.virt8ra.federation.plugins.plugin_utils.reported_action import ReportedAction
 
 WATCHED = ("synced", "completed", "aborted", "released")
 DIED = "the migration {name} was cut off: its process died; run it again to finish it, or with state=aborted"
 
 
-class ActionModule(WatchedAction):
+class ActionModule(ReportedAction):
     module = "virt8ra.federation.cluster_migration"
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        args = self._task.args
-        folder = args.get("report_dir")
-        if folder and result.get("report") and not self._task.check_mode:
-            try:
-                result["report_files"] = write_report(result["report"], str(folder))
-            except FederationError as error:
-                display.warning(f"the report of migration {_name(args)} was not written: {error}")
-        return result
+    def reported_of(self, args: Mapping[str, Any]) -> str:
+        return f"migration {_name(args)}"
 
     def is_watched(self, args: Mapping[str, Any]) -> bool:
         return args.get("state", "completed") in WATCHED
