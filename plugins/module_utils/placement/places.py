@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -106,13 +106,17 @@ def _bytes(fields: Fields, key: str, *, required: bool = False) -> int:
     return fields.integer(key, None if required else 0, 0, 2**62, required=required)
 
 
+def _check_names(names: Iterable[str], known: Collection[str], where: str) -> None:
+    for name in names:
+        if name not in known:
+            remedy = f"use those of the sites: {', '.join(sorted(known)) or 'none'}"
+            raise InputError("is not a hypervisor of any site", option=where, value=name, remedy=remedy)
+
+
 def read_places(sites: tuple[Site, ...], facts: Mapping[str, Any], where: str = "facts") -> tuple[Place, ...]:
     """All hypervisors of all sites, by site and name; InputError for facts of a hypervisor that no site has."""
     declared = {hypervisor.name: site for site in sites for hypervisor in site.hypervisors}
-    for name in facts:
-        if name not in declared:
-            remedy = f"use those of the sites: {', '.join(sorted(declared)) or 'none'}"
-            raise InputError("is not a hypervisor of any site", option=where, value=name, remedy=remedy)
+    _check_names(facts, declared, where)
     places = []
     for name, site in sorted(declared.items(), key=lambda item: (item[1].name, item[0])):
         if facts.get(name) is None:
@@ -126,11 +130,7 @@ def offered(places: tuple[Place, ...], among: Sequence[str] | None, where: str =
     """The same, with all others told not to be offered; InputError for a hypervisor that no site has."""
     if among is None:
         return places
-    names = sorted(place.hypervisor for place in places)
-    for name in among:
-        if name not in names:
-            remedy = f"use those of the sites: {', '.join(names) or 'none'}"
-            raise InputError("is not a hypervisor of any site", option=where, value=name, remedy=remedy)
+    _check_names(among, {place.hypervisor for place in places}, where)
     return tuple(place if place.hypervisor in among else replace(place, offered=False) for place in places)
 
 
@@ -180,9 +180,7 @@ def read_present(places: tuple[Place, ...], data: Mapping[str, Any], where: str 
     names = {place.hypervisor for place in places}
     found = []
     for hypervisor, statuses in data.items():
-        if hypervisor not in names:
-            remedy = f"use those of the sites: {', '.join(sorted(names)) or 'none'}"
-            raise InputError("is not a hypervisor of any site", option=where, value=hypervisor, remedy=remedy)
+        _check_names((hypervisor,), names, where)
         if not isinstance(statuses, (list, tuple)):
             remedy = "write a list of what vm_info returns"
             raise InputError("is not a list", option=f"{where}.{hypervisor}", value=statuses, remedy=remedy)

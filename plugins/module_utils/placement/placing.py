@@ -119,7 +119,7 @@ class Question:
     def check_chosen(self) -> None:
         """Refuse a VM that is not to be placed, and a hypervisor that no site has."""
         asked = {vm.name for vm in self.vms}.union(self.unreadable)
-        for name in self.leave - asked:
+        for name in sorted(self.leave - asked):
             remedy = f"use one of: {', '.join(sorted(asked)[:20]) or 'none'}"
             raise InputError("is not a VM to be placed", option="leave", value=name, remedy=remedy)
         known = {"VM to be placed": [vm.name for vm in self.vms], "hypervisor of any site": [one.hypervisor for one in self.places]}
