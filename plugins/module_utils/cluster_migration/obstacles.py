@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
+from ..migration.plan import Blocker
 from ..sizes import show_size
 from .amounts import show_amount
 from .mapping import whole_name
-from .plan import Blocker, Volume
+from .plan import Volume
 from .request import BLOCK, Request
 from .scope import Context
 from .survey import Survey, Totals

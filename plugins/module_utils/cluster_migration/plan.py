@@ -9,18 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..migration.plan import Blocker
 from ..portable import Portable
 from ..sizes import show_size
 
 _INDENT = "  "
-
-
-@dataclass(frozen=True)
-class Blocker(Portable):
-    """One reason why not, as one sentence with its remedy."""
-
-    check: str
-    message: str
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..migration.plan import Blocker
 from ..sizes import show_size
 from .cautions import warnings
 from .estimate import Measured, estimate
 from .obstacles import blockers
-from .plan import Blocker, Plan
+from .plan import Plan
 from .request import Request
 from .scope import Context
 from .survey import Survey, Totals
