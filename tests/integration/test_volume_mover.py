@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,11 @@ class Ends:
     apis: list[ClusterApi]
     told: list[tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=list)
 
-    def moves(self, **options: Any) -> VolumeMoves:
-        given = {"image": "busybox:1.37", "workers": 4, "check": lambda: None, **options}
-        report = given.pop("report", lambda phase, figures: self.told.append((phase, figures)))
-        check = given.pop("check")
-        image, workers = given.pop("image"), given.pop("workers")
-        return VolumeMoves(self.apis[0], self.apis[1], MIGRATION, image=image, workers=workers, report=report, check=check, **given)
+    def moves(self, *, image: str = "busybox:1.37", workers: int = 4, check: Callable[[], None] = lambda: None) -> VolumeMoves:
+        def report(phase: str, figures: dict[str, Any]) -> None:
+            self.told.append((phase, figures))
+
+        return VolumeMoves(self.apis[0], self.apis[1], MIGRATION, image=image, workers=workers, report=report, check=check)
 
     def folder(self, cluster: Cluster) -> Path:
         claim = Kubectl(cluster.kubeconfig).get("pvc", CLAIM, NAMESPACE) or {}
