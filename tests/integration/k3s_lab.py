@@ -8,17 +8,21 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
 import shutil
+import ssl
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.doubles.k3s.build import build
+from tests.doubles.k3s.web import WebError, call
 
 from .lab import TIMEOUT, Lab
 
@@ -128,19 +132,21 @@ class K3sLab(Lab):
 
     def apply(self, cluster: str, state: str = "present", *, check: bool = False, **extra: Any) -> dict[str, Any]:
         """What the role k3s_cluster told when it was applied to a declared cluster."""
-        return self.playbook(self._play(cluster), check=check, extra={"k3s_cluster_state": state, **extra})
+        return self.playbook(self.play(cluster), check=check, extra={"k3s_cluster_state": state, **extra})
 
     def applied(self, cluster: str, *arguments: str, **extra: Any) -> str:
         """The same, as a person sees it, with more arguments of ansible-playbook."""
-        return self.shown(self._play(cluster), *arguments, "-e", json.dumps(extra))
+        return self.shown(self.play(cluster), *arguments, "-e", json.dumps(extra))
 
-    def _play(self, cluster: str) -> Path:
+    def play(self, cluster: str, variables: dict[str, Any] | None = None) -> Path:
+        """A playbook that applies the role to a declared cluster."""
         path = self.folder / f"{cluster}.yml"
         play = {
             "name": "Keep a cluster",
             "hosts": "cluster_" + cluster.replace("-", "_"),
             "gather_facts": False,
             "become": True,
+            "vars": variables or {},
             "roles": ["virt8ra.federation.k3s_cluster"],
         }
         path.write_text(yaml.safe_dump([play], sort_keys=False), encoding="utf-8")
@@ -158,6 +164,24 @@ class K3sLab(Lab):
 
     def kubectl(self, host: str, arguments: str) -> str:
         return self.run(host, f"/usr/local/bin/k3s kubectl {arguments}")
+
+    def request(self, host: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What the API server of a host answers to its administrator; AssertionError when it refuses."""
+        read = yaml.safe_load(self.run(host, "cat /etc/rancher/k3s/k3s.yaml"))
+        user, server = read["users"][0]["user"], read["clusters"][0]["cluster"]
+        with tempfile.NamedTemporaryFile() as pair:
+            for key in ("client-certificate-data", "client-key-data"):
+                pair.write(base64.b64decode(user[key]) + b"\n")
+            pair.flush()
+            context = ssl.create_default_context(cadata=base64.b64decode(server["certificate-authority-data"]).decode())
+            context.load_cert_chain(pair.name)
+        url = f"https://{HOSTS[host]}:6443{path}"
+        headers = {"Content-Type": "application/json"}
+        try:
+            answer = call(url, context, method=method, body=json.dumps(body).encode() if body else None, headers=headers)
+        except WebError as error:
+            raise AssertionError(str(error)) from None
+        return dict(json.loads(answer))
 
     def ready(self, host: str) -> dict[str, str]:
         """Node to version, of those that are ready."""

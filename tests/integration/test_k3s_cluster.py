@@ -40,9 +40,10 @@ def empty(k3s_lab: K3sLab) -> Iterator[dict[str, list[str]]]:
     yield {host: k3s_lab.listing(host) for host in HOSTS}
 
 
-def declare(lab: K3sLab, nodes: dict[str, str], version: str = VERSION, cluster: str = CLUSTER, **more: Any) -> None:
+def settings(lab: K3sLab, version: str = VERSION) -> dict[str, Any]:
+    """What all hosts of these tests have in common."""
     _path, digest = lab.binary(version)
-    options = {
+    return {
         "k3s_cluster_version": version,
         "k3s_cluster_checksums": {"k3s": digest},
         "k3s_cluster_artefacts_dir": str(lab.binaries),
@@ -55,7 +56,10 @@ def declare(lab: K3sLab, nodes: dict[str, str], version: str = VERSION, cluster:
         "k3s_cluster_manage_kernel": False,
         "k3s_cluster_protect_kernel_defaults": False,
     }
-    lab.declare({cluster: nodes}, **{**options, **more})
+
+
+def declare(lab: K3sLab, nodes: dict[str, str], version: str = VERSION, cluster: str = CLUSTER, **more: Any) -> None:
+    lab.declare({cluster: nodes}, **{**settings(lab, version), **more})
 
 
 def changed(told: dict[str, Any]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from . import patching, selectors, watching
+from . import patching, policies, selectors, watching
 from .access import Access
 from .discovery import Registry
 from .http import Request, Response
@@ -80,6 +80,7 @@ class Rest:
 
     async def answer(self, request: Request, target: Target, verb: str) -> Response | None:
         kind = target.kind
+        policies.check(self.store, verb, kind, target.namespace, target.name, target.subresource)
         special = self.special.get(target.resource)
         if special is not None:
             return await special(request, target)  # an exec, a review, a token
