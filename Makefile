@@ -5,6 +5,7 @@
 # make test   every check and test          make bench   against the tools that a user would otherwise pick
 # make faults every fault in every phase of every mode
 # make e2e-kubernetes SOURCE_KUBECONFIG=es.yaml TARGET_KUBECONFIG=de.yaml   a whole application between two real clusters
+# make e2e-k3s K3S_BINARY=k3s   the role k3s_cluster with a real k3s in place of the stand-in, on hosts of its own
 # make lab    the three sites, provisioned   make clean   takes away all that the others made
 
 SHELL := /bin/bash
@@ -23,7 +24,7 @@ export ANSIBLE_FORCE_COLOR ?= $(if $(shell test -t 1 && echo tty),1,)
 export PYTHONUNBUFFERED := 1
 export LC_ALL := C.UTF-8
 
-.PHONY: help demo lab test bench faults clean lint sanity unit integration e2e-kubernetes second-core
+.PHONY: help demo lab test bench faults clean lint sanity unit integration e2e-kubernetes e2e-k3s second-core
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -120,6 +121,9 @@ integration: lab $(TEST_READY)
 e2e-kubernetes: $(TEST_READY) $(BUILD)/.kubectl
 	E2E_SOURCE_KUBECONFIG=$(abspath $(SOURCE_KUBECONFIG)) E2E_SOURCE_CONTEXT=$(SOURCE_CONTEXT) \
 	E2E_TARGET_KUBECONFIG=$(abspath $(TARGET_KUBECONFIG)) E2E_TARGET_CONTEXT=$(TARGET_CONTEXT) pytest tests/e2e
+
+e2e-k3s: $(TEST_READY)
+	K3S_BINARY=$(abspath $(K3S_BINARY)) pytest tests/integration/test_k3s_cluster.py
 
 CLUSTER_TESTS := tests/e2e $(wildcard $(addprefix tests/integration/test_,cluster*.py kubernetes_*.py k3s_*.py migrate_nodes.py volume_mover.py))
 LAB_TESTS := $(filter-out $(CLUSTER_TESTS),$(wildcard tests/integration/test_*.py))

@@ -38,13 +38,8 @@ options:
     description: Version of k3s that is going to be installed at the target.
     type: str
     default: ""
-attributes:
-  check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: N/A
+extends_documentation_fragment:
+  - virt8ra.federation.attributes.read
 seealso:
   - module: virt8ra.federation.cluster_migration
 """

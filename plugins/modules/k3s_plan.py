@@ -80,7 +80,7 @@ options:
     elements: dict
     default: []
 extends_documentation_fragment:
-  - virt8ra.federation.attributes
+  - virt8ra.federation.attributes.read
 seealso:
   - plugin: virt8ra.federation.k3s_nodes
     plugin_type: filter

@@ -322,6 +322,7 @@ LAYERS = {
     "extents": 1,
     "fields": 2,
     "files": 2,
+    "k3s": 2,
     "lock": 2,
     "shown": 2,
     "qcow2": 2,
