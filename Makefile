@@ -128,13 +128,12 @@ e2e-k3s: $(TEST_READY)
 CLUSTER_TESTS := tests/e2e $(wildcard $(addprefix tests/integration/test_,cluster*.py kubernetes_*.py k3s_*.py migrate_nodes.py volume_mover.py))
 LAB_TESTS := $(filter-out $(CLUSTER_TESTS),$(wildcard tests/integration/test_*.py))
 
-# What needs no lab but only doubles goes beside what waits for guests.
-test: lint sanity lab second-core $(BUILD)/.kubectl
-	pytest tests/unit
-	@echo "==> the tests of clusters go beside those on the lab, and are shown after them"
-	@pytest $(CLUSTER_TESTS) > $(BUILD)/clusters.log 2>&1 & clusters=$$!; failed=0; \
-	    pytest $(LAB_TESTS) || failed=1; \
-	    wait $$clusters || failed=1; \
+# What needs no guests goes beside all that follows the lab, whose image its hosts have too, and is shown after it.
+test: lint lab $(BUILD)/.kubectl
+	@echo "==> the tests of clusters go beside all others, and are shown after them"
+	@setsid pytest $(CLUSTER_TESTS) > $(BUILD)/clusters.log 2>&1 & clusters=$$!; trap 'kill -INT -- -$$clusters 2> /dev/null || true' EXIT; failed=0; \
+	    { $(MAKE) sanity second-core unit && pytest $(LAB_TESTS); } || failed=1; \
+	    wait $$clusters || failed=1; trap - EXIT; \
 	    cat $(BUILD)/clusters.log; exit $$failed
 
 faults: lab $(TEST_READY)
