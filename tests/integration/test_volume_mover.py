@@ -142,6 +142,26 @@ def test_a_delta_sends_what_changed(ends: Ends) -> None:
     moves.compare([PAIR])
 
 
+def test_facts_that_no_tar_header_holds(ends: Ends) -> None:
+    """Dates before 1970 and far ahead, and the owners that some clusters give to their pods."""
+    for name, when, owner in (("before", -315_619_200, 0), ("ahead", 10_413_792_000, 0), ("owned", 1_700_000_000, 1_000_650_000)):
+        path, link, folder = ends.here / name, ends.here / f"{name}-link", ends.here / f"{name}-folder"
+        path.write_text(name)
+        link.symlink_to(name)
+        folder.mkdir()
+        for each in (path, link, folder):
+            os.chown(each, owner, owner, follow_symlinks=False)
+            os.utime(each, (when, when), follow_symlinks=False)
+    moves = ends.moves()
+
+    moves.seed([PAIR])
+
+    assert facts(ends.there) == facts(ends.here)
+    assert folder_times(ends.there) == folder_times(ends.here)
+    assert moves.delta([PAIR], at_rest=True) == 0
+    moves.compare([PAIR])
+
+
 def test_one_wrong_byte_is_found(ends: Ends) -> None:
     write_volume_data(ends.here, files=20)
     moves = ends.moves()

@@ -34,6 +34,8 @@ _FACTS = re.compile(
 # A file system makes it by itself, and nobody may have one at the target.
 _OWN = b"./lost+found"
 _HOLE = 64 * 1024
+# The octal digits of a tar's header; a busybox cuts off what is beyond, and writes 0 for what is before 1970.
+_LATEST, _LARGEST_ID = 8**11 - 1, 8**7 - 1
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class Entry:
     def sparse(self) -> bool:
         """Whether it has holes that are worth to be kept."""
         return self.is_file and self.size - self.space >= _HOLE
+
+    @property
+    def fits_header(self) -> bool:
+        """Whether any tar's header tells its owner and time; else they are set after its bytes came."""
+        return 0 <= self.modified <= _LATEST and max(self.owner) <= _LARGEST_ID
 
     @property
     def parent(self) -> bytes:

@@ -68,8 +68,15 @@ def set_facts(target: Mover, entries: Sequence[Entry], *, fine_times: bool) -> N
 
 def _record(entry: Entry, fine_times: bool) -> bytes:
     """``644:0:0:1700000000:./name``."""
-    when = f"{entry.modified}.{entry.nanoseconds:09}" if fine_times else f"{entry.modified}"
+    when = _moment(entry) if fine_times else f"{entry.modified}"
     return f"{entry.permissions:o}:{entry.owner[0]}:{entry.owner[1]}:{when}:".encode() + entry.name
+
+
+def _moment(entry: Entry) -> str:
+    """Nanoseconds count forward from the second, also before 1970: -2 and half a second are -1.5."""
+    whole = entry.modified * 10**9 + entry.nanoseconds
+    seconds, rest = divmod(abs(whole), 10**9)
+    return f"{'-' if whole < 0 else ''}{seconds}.{rest:09}"
 
 
 def make_others(target: Mover, others: Sequence[Entry], links: Sequence[tuple[bytes, Entry]]) -> None:
