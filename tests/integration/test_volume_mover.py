@@ -162,6 +162,34 @@ def test_facts_that_no_tar_header_holds(ends: Ends) -> None:
     moves.compare([PAIR])
 
 
+def test_files_with_holes_go_as_they_are(ends: Ends) -> None:
+    """Without a compressor: what has something in it is sent, and nothing else, to the byte."""
+    piece = 4 * 2**20
+    contents = {
+        "bytes": [(0, b"\n"), (piece + 65536, b"\n" * 65537), (3 * piece - 1, b"\xff\x01"), (5 * piece, b"end")],
+        "solid then hole": [(0, os.urandom(2 * piece)), (9 * piece, b"")],
+        "all\nhole\n": [(3 * piece + 17, b"")],
+    }
+    for name, parts in contents.items():
+        with (ends.here / name).open("wb") as file:
+            for place, data in parts:
+                file.seek(place)
+                file.write(data)
+                file.truncate()
+    moves = ends.moves()
+    for cluster in (ends.source, ends.target):
+        (cluster.folder / "images" / "full" / "bin" / "gzip").unlink(missing_ok=True)
+
+    sent = moves.seed([PAIR])
+
+    assert facts(ends.there) == facts(ends.here)
+    assert 2 * piece < sent < 3 * piece
+    for name in contents:
+        assert blocks_of(ends.there / name) <= blocks_of(ends.here / name) + 2**18
+    moves.compare([PAIR])
+    assert moves.delta([PAIR], at_rest=True) == 0
+
+
 def test_one_wrong_byte_is_found(ends: Ends) -> None:
     write_volume_data(ends.here, files=20)
     moves = ends.moves()

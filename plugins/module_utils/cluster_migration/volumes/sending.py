@@ -8,11 +8,9 @@ Not every busybox reads a list of names for tar, so it gets them as arguments; b
 
 from __future__ import annotations
 
-import io
 import tarfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Callable
+from typing import Callable
 
 from ...errors import MigrationFailed
 from .listing import Entry
@@ -42,7 +40,6 @@ class Shorter(Lost):
 
 # A tar's words for an archive that breaks off, and what one is here.
 _CUT_OFF = ("short read", "nexpected EOF", "nexpected end of file")
-_EARLY = (tarfile.TarError, zlib.error, EOFError)
 
 
 def make_folders(target: Mover, folders: Sequence[Entry]) -> None:
@@ -133,76 +130,6 @@ def send_files(source: Mover, target: Mover, files: Sequence[Entry], count: Coun
             raise
     finally:
         writer.close()
-
-
-def read_files(source: Mover, files: Sequence[Entry], *, packed: bool = False) -> Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]:
-    """Each file that the source's tar gives, and its bytes, all of which must be read before the next.
-
-    ``packed``: for files with holes, which come as zeros.
-    """
-    names, reads = listed(entry.name for entry in files)
-    running = start(source, f"cd /data || exit 9; {reads} tar -c -f -{' | gzip -1' if packed else ''}", stdin=True)
-    try:
-        send(source, running, names)
-        running.close_stdin()
-        stream = _Stream(unpacked(pieces(running)) if packed else pieces(running))
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=_FRAME // 4, encoding="utf-8", errors="surrogateescape") as archive:
-            for info in archive:
-                file = archive.extractfile(info) if info.isreg() else None
-                if file is not None:
-                    info.uname = info.gname = ""
-                    yield info, _content(source, file, info.size)
-        finish(source, running, allowed=_SOME_LEFT)
-    except _EARLY as error:
-        raise Shorter(source) from error
-    finally:
-        running.close()
-
-
-def _content(source: Mover, file: IO[bytes], size: int) -> Iterator[bytes]:
-    left = size
-    while left:
-        try:
-            piece = file.read(min(left, _FRAME // 4))
-        except _EARLY as error:
-            raise Shorter(source) from error
-        if not piece:
-            raise Shorter(source)
-        left -= len(piece)
-        yield piece
-
-
-def unpacked(packed: Iterable[bytes]) -> Iterator[bytes]:
-    """What gzip made of a stream."""
-    unpacker = zlib.decompressobj(31)
-    for piece in packed:
-        data = unpacker.decompress(piece, _FRAME)
-        while data:
-            yield data
-            data = unpacker.decompress(unpacker.unconsumed_tail, _FRAME)
-    if not unpacker.eof:
-        raise EOFError
-
-
-class _Stream(io.RawIOBase):
-    """Pieces as tarfile reads them."""
-
-    def __init__(self, source: Iterator[bytes]) -> None:
-        self._source = source
-        self._held = b""
-
-    def read(self, size: int = -1, /) -> bytes:
-        parts = [self._held]
-        have = len(self._held)
-        while have < size:
-            piece = next(self._source, b"")
-            if not piece:
-                break
-            parts.append(piece)
-            have += len(piece)
-        data = b"".join(parts)
-        self._held = data[size:]
-        return data[:size]
 
 
 class Archive:
