@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.cluster import ClusterAccess, ClusterApi
+from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes import execution
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes.connection import open_cluster
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes import attributes
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.moves import VolumeMoves, VolumePair
@@ -188,6 +189,15 @@ def test_files_with_holes_go_as_they_are(ends: Ends) -> None:
         assert blocks_of(ends.there / name) <= blocks_of(ends.here / name) + 2**18
     moves.compare([PAIR])
     assert moves.delta([PAIR], at_rest=True) == 0
+
+
+def test_a_server_that_cannot_end_a_stdin(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "V5", execution.V4)
+    write_volume_data(ends.here, files=50)
+    moves = ends.moves()
+    moves.seed([PAIR])
+    moves.compare([PAIR])
+    assert facts(ends.there) == facts(ends.here)
 
 
 def test_one_wrong_byte_is_found(ends: Ends) -> None:

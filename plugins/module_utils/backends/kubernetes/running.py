@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -38,6 +39,7 @@ class PodCommand(Running):
 
     def __init__(self, connection: Any, protocol: str, what: str) -> None:
         self._line = Duplex(connection)
+        self._sealed = isinstance(connection, ssl.SSLSocket)
         self._protocol, self._what = protocol, what
         self._frames = Frames()
         self._channel: int | None = None
@@ -51,11 +53,15 @@ class PodCommand(Running):
         """Returns when all of it is on its way. To a command that has ended nothing is sent: ``end`` tells of it."""
         for start in range(0, len(data), _FRAME):
             if not self._over:
-                self._line.put(framed(b"\0" + data[start : start + _FRAME]))
+                self._line.put(framed(b"\0" + data[start : start + _FRAME], sealed=self._sealed))
             self._flush()
 
+    @property
+    def stdin_ends(self) -> bool:
+        return self._protocol == V5
+
     def close_stdin(self) -> bool:
-        if self._protocol != V5:
+        if not self.stdin_ends:
             return False
         if not self._over:
             self._line.put(framed(bytes([_CLOSE, _STDIN])))

@@ -30,6 +30,11 @@ if [ -L "$r" ]; then chown -h "$u:$g" "$r" && touch -h -d "@$t" "$r" || bad=1
 else chown "$u:$g" "$r" && chmod "$m" "$r" && touch -c -d "@$t" "$r" || bad=1; fi
 done; exit $bad' sh"""
 
+_EXTRACT = f"""cd /data || exit 9
+read -r how
+[ "$how" = straight ] && exec tar -x -p -f -
+{{ {FRAMES}; }} | tar -x -p -f -"""
+
 
 class Shorter(Lost):
     """A file became shorter while it was read: tar ended in the middle, and all behind it did not come."""
@@ -133,17 +138,22 @@ def send_files(source: Mover, target: Mover, files: Sequence[Entry], count: Coun
 
 
 class Archive:
-    """An archive that the target's tar takes apart while it is written."""
+    """An archive that the target's tar takes apart while it is written: straight, where the server can tell it the end."""
 
     def __init__(self, target: Mover) -> None:
         self.target = target
-        self._running = start(target, f"cd /data || exit 9; {{ {FRAMES}; }} | tar -x -p -f -", stdin=True)
+        self._running = start(target, _EXTRACT, stdin=True)
+        self._straight = self._running.stdin_ends
+        send(self.target, self._running, b"straight\n" if self._straight else b"frames\n")
         self._held = bytearray()
 
     def header(self, info: tarfile.TarInfo) -> None:
         self.write(info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape"))
 
     def write(self, data: bytes) -> None:
+        if self._straight:
+            send(self.target, self._running, data)
+            return
         self._held += data
         while len(self._held) >= _FRAME:
             self._frame(bytes(self._held[:_FRAME]))
@@ -158,8 +168,9 @@ class Archive:
 
     def finish(self) -> None:
         """All is written at the target when this returns."""
-        self._frame(bytes(self._held))
-        send(self.target, self._running, b"0\n")
+        if not self._straight:
+            self._frame(bytes(self._held))
+            send(self.target, self._running, b"0\n")
         self._running.close_stdin()
         finish(self.target, self._running)
 

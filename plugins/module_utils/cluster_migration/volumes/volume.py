@@ -22,6 +22,9 @@ from .sparse import send_sparse
 
 # Digests of files that are small go faster together.
 _DIGEST_BYTES = 128 * 1024 * 1024
+# More streams into one volume at once only disturb each other, and less for a stream is not worth its commands.
+_STREAMS = 4
+_SMALLEST_SHARE = 8 * 1024 * 1024
 _ABLE = r"""
 try=$(mktemp /tmp/try.XXXXXX) || exit 9
 touch -d @1.5 "$try" 2>/dev/null && case $(stat -c %y "$try") in *.5*) echo fine-times;; esac
@@ -114,12 +117,13 @@ class Volume:
                 facts.extend(sent)
                 total.append(sum(min(entry.size, entry.space) for entry in sent))
 
+        streams = min(self.lanes, _STREAMS)
         for send, files in (
             (plain, [entry for entry in found.files if not entry.sparse]),
             (sparse, [entry for entry in found.files if entry.sparse]),
         ):
-            share = max(2**20, min(64 * 2**20, sum(entry.size for entry in files) // (2 * self.lanes)))
-            work_through_stream(sending.batches(files, most_bytes=share), _halved(send), workers=self.lanes)
+            share = max(_SMALLEST_SHARE, min(64 * 2**20, sum(entry.size for entry in files) // (2 * streams)))
+            work_through_stream(sending.batches(files, most_bytes=share), _halved(send), workers=streams)
         sending.make_others(self.target, found.others, found.links)
         if self.able.fine_times:
             told = {entry.name for entry in found.facts}

@@ -57,7 +57,7 @@ def ended(code: int = 0) -> bytes:
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 200_001])
 def test_a_frame_holds_its_payload(size: int) -> None:
     payload = os.urandom(size)
-    assert unmasked(framed(payload)) == payload
+    assert unmasked(framed(payload)) == unmasked(framed(payload, sealed=True)) == payload
     assert list(Frames().feed(served(payload))) == [(BINARY, True, payload)]
 
 

@@ -39,6 +39,10 @@ class Command:
     def close_stdin(self) -> bool:
         return True
 
+    @property
+    def stdin_ends(self) -> bool:
+        return True
+
 
 def told(output: bytes) -> list[tuple[Entry, list[tuple[int, bytes]]]]:
     class Api:
