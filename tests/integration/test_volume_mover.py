@@ -15,9 +15,10 @@ import pytest
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.cluster import ClusterAccess, ClusterApi
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes import execution
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes.connection import open_cluster
-from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes import attributes
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes import attributes, sending, volume
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.moves import VolumeMoves, VolumePair
-from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.pods import pod_name
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.pods import Mover, pod_name
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.survey import Survey
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import FederationError, MigrationFailed
 
 from tests.applications.sample import Kubectl
@@ -161,6 +162,32 @@ def test_facts_that_no_tar_header_holds(ends: Ends) -> None:
     assert folder_times(ends.there) == folder_times(ends.here)
     assert moves.delta([PAIR], at_rest=True) == 0
     moves.compare([PAIR])
+
+
+def test_what_was_done_at_rest_is_looked_at(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is listed once; only when what was done is not as it should be, or is much, all is listed again."""
+    write_volume_data(ends.here, files=20)
+    (ends.here / "x# read").write_text("an odd name")
+    os.setxattr(ends.here / "x# read", "user.odd", b"1")
+    ends.moves().seed([PAIR])
+    listed = []
+    both = volume.both
+
+    def counted(*movers: Mover) -> tuple[Survey, Survey]:
+        listed.append(len(movers))
+        return both(*movers)
+
+    monkeypatch.setattr(volume, "both", counted)
+    change_volume_data(ends.here)
+    ends.moves().delta([PAIR], at_rest=True)
+    assert (len(listed), facts(ends.there)) == (1, facts(ends.here))
+
+    set_facts = sending.set_facts
+    monkeypatch.setattr(sending, "set_facts", lambda *_given, **_more: monkeypatch.setattr(sending, "set_facts", set_facts))
+    (ends.here / "empty-folder" / "new").write_text("changes its folder's time")
+    ends.moves().delta([PAIR], at_rest=True)
+    assert len(listed) == 3
+    assert folder_times(ends.there) == folder_times(ends.here)
 
 
 def test_files_with_holes_go_as_they_are(ends: Ends) -> None:

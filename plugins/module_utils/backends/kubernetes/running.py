@@ -23,8 +23,8 @@ from .framing import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frames, fram
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 _STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
-# With the channel's number, what a frame's short form holds.
-_FRAME = 64 * 1024 - 2
+# Each frame has its price at the server, which reads it piece by piece.
+_FRAME = 64 * 1024
 _STDERR_KEPT = 4096
 _PING_SECONDS = 15.0
 _SILENCE_SECONDS = 120.0

@@ -16,17 +16,20 @@ from dataclasses import dataclass
 
 # GNU's stat would quote names otherwise; busybox has its own way, see _after_name(). xargs reads from a pipe: a busybox that runs
 # its own commands without an exec sets a file's offset back when they end, and xargs would read the same names again.
-LIST = r"""
+FIND = r"""
 export LC_ALL=C QUOTING_STYLE=literal
 cd /data || exit 9
 names=$(mktemp /tmp/names.XXXXXX) || exit 9
 find . -xdev -print0 2>/dev/null >"$names"
+"""
+STAT = r"""
 cat "$names"
 printf '\0'
 cat "$names" | xargs -0 stat -c '%f|%u|%g|%s|%Y|%y|%Z|%i|%h|%b|%B|%t|%T|%N' 2>/dev/null
 rm -f "$names"
 printf 'listed\n'
 """
+LIST = FIND + STAT
 _END = b"listed\n"
 _FACTS = re.compile(
     rb"([0-9a-f]+)\|(\d+)\|(\d+)\|(\d+)\|(-?\d+)\|[^|.]*(?:\.(\d+))?[^|]*\|(-?\d+)\|(\d+)\|(\d+)\|(\d+)\|(\d+)\|([0-9a-f]+)\|([0-9a-f]+)\|"

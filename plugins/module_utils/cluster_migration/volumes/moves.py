@@ -137,13 +137,13 @@ class VolumeMoves:
         what = f"the mover of claim {pair} was lost {_TRIES} times ({why})"
         raise UnreachableError(what, remedy="start the migration again: it goes on with what is there")
 
-    def _pass(self, pair: VolumePair, figures: Figures, lanes: int) -> tuple[int, bool]:
-        """Bytes sent, and whether there was anything to do."""
+    def _pass(self, pair: VolumePair, figures: Figures, lanes: int, *, at_rest: bool = False) -> tuple[int, bool]:
+        """Bytes sent, and whether another pass is to follow."""
 
         def once() -> tuple[int, bool]:
             volume = self._volume(pair, figures, lanes)
-            done = volume.bring()
-            self.attributes[str(pair)] = attributes.KEPT if volume.able.attributes else attributes.UNREADABLE
+            done = volume.bring(at_rest=at_rest)
+            self.attributes[str(pair)] = attributes.KEPT if volume.keeps_attributes else attributes.UNREADABLE
             return done
 
         return self._again(pair, once)
@@ -151,7 +151,7 @@ class VolumeMoves:
     def _delta(self, pair: VolumePair, figures: Figures, lanes: int, at_rest: bool) -> int:
         total = 0
         for _number in range(_PASSES):
-            sent, changed = self._pass(pair, figures, lanes)
+            sent, changed = self._pass(pair, figures, lanes, at_rest=at_rest)
             total += sent
             if not changed or not at_rest:
                 return total

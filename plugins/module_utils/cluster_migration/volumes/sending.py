@@ -9,7 +9,7 @@ Not every busybox reads a list of names for tar, so it gets them as arguments; b
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Callable
 
 from ...errors import MigrationFailed
@@ -178,13 +178,23 @@ class Archive:
         self._running.close()
 
 
-def batches(files: Iterable[Entry], *, most_bytes: int = 64 * 1024 * 1024, most_names: int = 16 * 1024) -> Iterator[list[Entry]]:
+def batches(files: Sequence[Entry], *, most_bytes: int = 64 * 1024 * 1024, most_names: int = 16 * 1024) -> Iterator[list[Entry]]:
     """Some files together, for one command each; a file of any size alone. A busybox's xargs takes 32 KiB of names at most."""
+    return shares(files, 1, least=most_bytes, most=most_bytes, most_names=most_names)
+
+
+def shares(files: Sequence[Entry], workers: int, *, least: int, most: int, most_names: int = 16 * 1024) -> Iterator[list[Entry]]:
+    """The same, smaller towards the end, so that all workers end together: each a worker's share of what is left.
+
+    :param least: bytes that are worth a command
+    """
+    left = sum(entry.size for entry in files)
     batch: list[Entry] = []
     size = names = 0
     for entry in files:
-        if batch and (size + entry.size > most_bytes or names + len(entry.name) + 1 > most_names):
+        if batch and (size + entry.size > max(least, min(most, left // workers)) or names + len(entry.name) + 1 > most_names):
             yield batch
+            left -= size
             batch, size, names = [], 0, 0
         batch.append(entry)
         size += entry.size

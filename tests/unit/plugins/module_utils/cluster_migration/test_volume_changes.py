@@ -14,7 +14,7 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migrati
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.changes import Changes, Trust, changes
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.comparing import differing_facts
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.listing import Entry
-from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.sending import batches
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.sending import batches, shares
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.shell import BLOCK
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.sparse import escaped, filled
 
@@ -122,6 +122,8 @@ def test_batches() -> None:
     assert [names(batch) for batch in batches(files, most_bytes=20)] == [["./0", "./1"], ["./2"], ["./3"]]
     assert [len(batch) for batch in batches(files, most_names=8)] == [2, 2]
     assert list(batches([])) == []
+    files = [entry(f"./{number}", size=10) for number in range(40)]
+    assert [len(batch) for batch in shares(files, 4, least=20, most=80)] == [8, 8, 6, 4, 3, 2, 2, 2, 2, 2, 1]
 
 
 def test_attributes() -> None:
