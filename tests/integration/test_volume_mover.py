@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virt8ra.federation.plugins.module_utils.backends.cluster import ClusterAccess, ClusterApi
+from ansible_collections.virt8ra.federation.plugins.module_utils.backends.cluster import ClusterAccess, ClusterApi, Running
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes import execution
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes.connection import open_cluster
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes import attributes, sending, volume
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.moves import VolumeMoves, VolumePair
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.pace import Pace
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.pods import Mover, pod_name
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.survey import Survey
-from ansible_collections.virt8ra.federation.plugins.module_utils.errors import FederationError, MigrationFailed
+from ansible_collections.virt8ra.federation.plugins.module_utils.errors import FederationError, MigrationFailed, UnreachableError
 
 from tests.applications.sample import Kubectl
 from tests.applications.volume import SPARSE, Entry, blocks_of, change_volume_data, read_volume, write_volume_data
@@ -39,11 +40,20 @@ class Ends:
     apis: list[ClusterApi]
     told: list[tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=list)
 
-    def moves(self, *, image: str = "busybox:1.37", workers: int = 4, check: Callable[[], None] = lambda: None) -> VolumeMoves:
+    def moves(
+        self, *, image: str = "busybox:1.37", workers: int = 4, bandwidth: int = 0, check: Callable[[], None] = lambda: None
+    ) -> VolumeMoves:
         def report(phase: str, figures: dict[str, Any]) -> None:
             self.told.append((phase, figures))
 
-        return VolumeMoves(self.apis[0], self.apis[1], MIGRATION, image=image, workers=workers, report=report, check=check)
+        return VolumeMoves(
+            *(self.apis[0], self.apis[1], MIGRATION),
+            image=image,
+            workers=workers,
+            bandwidth=bandwidth,
+            report=report,
+            check=check,
+        )
 
     def folder(self, cluster: Cluster) -> Path:
         claim = Kubectl(cluster.kubeconfig).get("pvc", CLAIM, NAMESPACE) or {}
@@ -308,3 +318,62 @@ def test_a_cut_connection_is_begun_anew(ends: Ends) -> None:
     moves.seed([PAIR])
     moves.compare([PAIR])
     assert facts(ends.there) == facts(ends.here)
+
+
+def test_a_claim_that_somebody_uses_at_the_target_is_refused(ends: Ends) -> None:
+    write_volume_data(ends.here, files=5)
+    kubectl = Kubectl(ends.target.kubeconfig)
+    kubectl.create([user()])
+    with pytest.raises(MigrationFailed, match=r"claim movers/data at de is mounted by pod user-data, .*; scale what it belongs to"):
+        ends.moves().seed([PAIR])
+    kubectl.run("-n", NAMESPACE, "delete", "pod", "user-data", "--wait")
+    ends.moves().seed([PAIR])
+    assert facts(ends.there) == facts(ends.here)
+
+
+def test_a_pod_that_does_not_answer_is_made_anew(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is ready, as its node says, and no command can be started in it."""
+    write_volume_data(ends.here, files=5)
+    moves = ends.moves()
+    moves.seed([PAIR])
+    kubectl, name, api = Kubectl(ends.target.kubeconfig), pod_name(MIGRATION, CLAIM), ends.apis[1]
+    run = api.run
+
+    def uid() -> str:
+        return str((kubectl.get("pod", name, NAMESPACE) or {})["metadata"]["uid"])
+
+    before = uid()
+
+    def answer(*given: Any, **more: Any) -> Running:
+        if uid() == before:
+            raise UnreachableError("its node does not answer")
+        return run(*given, **more)
+
+    monkeypatch.setattr(api, "run", answer)
+    (ends.here / "new file").write_text("one more")
+
+    moves.delta([PAIR], at_rest=True)
+
+    assert facts(ends.there) == facts(ends.here)
+    assert uid() != before
+
+
+def test_pods_hold_no_more_than_they_need(ends: Ends) -> None:
+    ends.moves().seed([PAIR])
+    found = {}
+    for cluster in (ends.source, ends.target):
+        pod = Kubectl(cluster.kubeconfig).get("pod", pod_name(MIGRATION, CLAIM), NAMESPACE) or {}
+        assert pod["spec"]["activeDeadlineSeconds"] == 86400
+        container = pod["spec"]["containers"][0]
+        found[cluster is ends.source] = container["securityContext"]["capabilities"]["add"]
+        assert container["volumeMounts"][0].get("readOnly", False) is (cluster is ends.source)
+    assert found[True] == ["DAC_OVERRIDE"]
+    assert set(found[False]) == {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"}
+
+
+def test_copying_keeps_to_its_bandwidth(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_volume_data(ends.here, files=5)
+    spent: list[int] = []
+    monkeypatch.setattr(Pace, "spend", lambda pace, size: spent.append(size * bool(pace._rate)))
+    sent = ends.moves(bandwidth=10**9).seed([PAIR])
+    assert sum(spent) >= sent > 4 * 2**20

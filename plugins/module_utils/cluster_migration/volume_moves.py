@@ -38,6 +38,7 @@ class ClaimMoves:
             course.journal.id,
             image=policy.mover_image,
             workers=policy.connections,
+            bandwidth=policy.mover_bandwidth,
             report=report,
             check=check,
         )

@@ -15,6 +15,7 @@ from .changes import Changes, Listing, Trust, changes, groups, same_facts
 from .comparing import differing_facts, digests
 from .figures import Figures
 from .listing import Entry, shown
+from .pace import Pace
 from .pods import Mover
 from .shell import Lost
 from .sparse import send_sparse
@@ -35,12 +36,13 @@ class Volume:
     :param lanes: commands at once in each pod
     """
 
-    def __init__(self, source: Mover, target: Mover, migration: str, figures: Figures, lanes: int) -> None:
+    def __init__(self, source: Mover, target: Mover, migration: str, figures: Figures, lanes: int, pace: Pace) -> None:
         self.source = source
         self.target = target
         self.migration = migration
         self.figures = figures
         self.lanes = lanes
+        self.pace = pace
         # What both images can do: times to the nanosecond, and extended attributes; known after a survey.
         self.fine_times = self.keeps_attributes = False
 
@@ -95,6 +97,10 @@ class Volume:
                 return False
         return all(there[first].group == there[entry.name].group for first, entry in found.links)
 
+    def _moved(self, size: int) -> None:
+        self.figures.moved(size)
+        self.pace.spend(size)
+
     def _resolved(self, doubtful: Sequence[Entry], trust: Trust) -> Trust:
         differing = set(self._different(doubtful, count=False))
         return Trust(trust.since, trust.fine_times, {entry.name: entry.name not in differing for entry in doubtful})
@@ -109,13 +115,13 @@ class Volume:
         lock = threading.Lock()
 
         def plain(batch: list[Entry]) -> None:
-            sending.send_files(self.source, self.target, batch, self.figures.moved)
+            sending.send_files(self.source, self.target, batch, self._moved)
             self.figures.done(len(batch))
             with lock:
                 total.append(sum(entry.size for entry in batch))
 
         def sparse(batch: list[Entry]) -> None:
-            sent = send_sparse(self.source, self.target, batch, self.figures.moved)
+            sent = send_sparse(self.source, self.target, batch, self._moved)
             self.figures.done(len(sent))
             with lock:
                 facts.extend(sent)
