@@ -20,7 +20,7 @@ from . import attributes, memory
 from .figures import Figures
 from .pace import Pace
 from .pods import Mover, MoverPods
-from .shell import Lost, ask
+from .shell import Full, Lost, ask
 from .volume import Volume
 
 R = TypeVar("R")
@@ -139,6 +139,10 @@ class VolumeMoves:
                 return work()
             except Lost as error:
                 why = str(error)[:200]
+            except Full:
+                # Some storage makes a volume larger only while no pod mounts it.
+                self._targets.drop(pair.namespace, pair.claim)
+                raise
         what = f"the mover of claim {pair} was lost {_TRIES} times ({why})"
         raise UnreachableError(what, remedy="start the migration again: it goes on with what is there")
 

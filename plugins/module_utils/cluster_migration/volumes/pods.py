@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from ...backends.cluster import ClusterApi, Object, Resource
-from ...errors import ConflictError, ExistsError, ForbiddenError, MigrationFailed
+from ...errors import BackendError, ConflictError, ExistsError, MigrationFailed
 from ..store import MIGRATION
 
 PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
@@ -172,12 +172,12 @@ class MoverPods:
             self.api.create(PODS, body)
         except ExistsError:
             return
-        except ForbiddenError as error:
+        except BackendError as error:
             where = f"namespace {namespace} at {self.api.name}"
             if "PodSecurity" in str(error):
                 remedy = "label it pod-security.kubernetes.io/enforce=baseline for the time of the migration"
                 raise MigrationFailed(f"{where} does not allow the mover's pod, which runs as root", remedy=remedy) from error
-            if "quota" in str(error):
+            if "exceeded quota" in str(error):
                 raise MigrationFailed(f"the quota of {where} has no room for a mover's pod", remedy="raise it") from error
             raise
 
