@@ -68,6 +68,7 @@ def test_a_mover_that_is_evicted_in_mid_copy(shop: Pair, tmp_path: Path, end: in
 def test_a_disk_that_is_full_at_the_target(shop: Pair, way: str) -> None:
     before = shop.source.objects(shop.namespace)
     reached(shop, "synced")
+    assert reached(shop, "planned")["plan"]["estimate"]["seconds"] is None  # that was too little to tell a rate
     names = filled(shop)
     target = shop.doubles()[1]
     target.fault({"disk_full": volume_at_the_target(shop)})
@@ -108,3 +109,16 @@ def test_a_namespace_that_allows_no_pod_that_runs_as_root(shop: Pair, way: str) 
     else:
         reached(shop, "completed")
         runs_at_the_target(shop)
+
+
+def test_what_a_migration_measured_is_in_the_next_plan(shop: Pair) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "much").write_bytes(bytes(range(256)) * 2**17)
+
+    shop.source.fill(shop.namespace, POD, PATH, fill)
+    first = reached(shop, "planned")["plan"]["estimate"]
+    assert first["seconds"] is None and first["bytes"] > 0
+    figures = reached(shop, "completed")["migration"]
+    assert figures["copy_bytes_per_second"] > 0 and figures["digest_bytes_per_second"] > 0
+    later = reached(shop, "planned", name="another")["plan"]["estimate"]
+    assert later["seconds"] > later["downtime_seconds"] > 0
