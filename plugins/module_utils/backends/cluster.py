@@ -104,6 +104,11 @@ class ClusterApi(abc.ABC):
     name: str
     server: str
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Versions of groups (``metrics.k8s.io/v1beta1``) that are announced and whose own server gave no answer: nobody knows their kinds."""
+        return ()
+
     @abc.abstractmethod
     def version(self) -> dict[str, str]:
         """``{major, minor, gitVersion}``."""

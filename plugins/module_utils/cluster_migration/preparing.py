@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ..backends.cluster import ClusterApi, Object, Resource
@@ -140,9 +141,18 @@ class Preparing:
             stop_seconds=float(survey.grace),
             start_seconds=START_SECONDS,
         )
-        return preflight.plan(
+        found = preflight.plan(
             self.request, survey, target, measured=measured, found=blockers, begun=self._begun, reason=self._reason
         )
+        return replace(found, warnings=(*found.warnings, *self._unanswered()))
+
+    def _unanswered(self) -> list[str]:
+        """Of kinds that nobody tells of nothing can go along."""
+        return [
+            f"{api.name} announces {', '.join(api.silent)}, but gets no answer from what serves it: objects of its kinds are not seen"
+            for api in (self._source, self._target)
+            if api.silent
+        ]
 
     def _objects_rate(self) -> float:
         """From how long the target takes to answer; an object costs it about twice a question."""
