@@ -43,6 +43,7 @@ def cluster_migration_spec() -> Spec:
         "conflicts": {"type": "str", "choices": ["refuse", "force"], "default": "refuse"},
         "jobs": {"type": "str", "choices": ["wait", "suspend"], "default": "wait"},
         "mover_image": {"type": "str", "default": "busybox:1.37"},
+        "mover_bandwidth": {"type": "int", "default": 0},
         "connections": {"type": "int", "default": 16},
         "quiesce_timeout": {"type": "int", "default": 300},
         "ready_timeout": {"type": "int", "default": 600},

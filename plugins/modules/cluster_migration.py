@@ -121,6 +121,10 @@ options:
     description: Image with a busybox, for the pods that read and write the data of claims.
     type: str
     default: busybox:1.37
+  mover_bandwidth:
+    description: Bytes per second that the copying of the claims' data may take, all claims together; V(0) for as fast as it goes.
+    type: int
+    default: 0
   connections:
     description: Requests to each API server at the same time.
     type: int

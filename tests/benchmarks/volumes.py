@@ -5,8 +5,8 @@
 
 Both ends are doubles, so both ways go through the same servers and the same busybox. By turns, medians; after every run the target's
 files are counted and the bytes are added up. Ours also lists both ends, keeps extended attributes and remembers the pass; the peer
-keeps its pods ready all the time, while ours are there for every run but the first. The delta's peer is the same copy of all, for
-kubectl has no other.
+keeps its pods ready all the time, while ours are there for every run but the first. The delta's peer is our own
+seed.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ NAMESPACE, CLAIM, MIGRATION = "bench-volumes", "data", "bench"
 FILES = 10_000
 SIZE = 2**30
 PAIR = VolumePair(NAMESPACE, CLAIM)
-# Not slower than a stream that checks nothing; a delta of 1 % so many times as fast as the whole.
-TIMES_AS_FAST, DELTA_TIMES_AS_FAST = 1.0, 4.0
+# Not slower than a stream that checks nothing; a delta of 1 % in a twentieth of the seed's time.
+TIMES_AS_FAST, DELTA_TIMES_AS_FAST = 1.0, 20.0
 
 
 def run(_lab: Lab) -> list[Row]:
@@ -80,7 +80,7 @@ def _measured(source: Cluster, target: Cluster) -> list[Row]:
     seed, piped, later = (statistics.median(times) for times in (ours, peer, delta))
     return [
         Row("1 GiB in 10,000 files to another claim, s", seed, piped, piped / seed, TIMES_AS_FAST),
-        Row("delta of 1 % of 10,000 files, s", later, piped, piped / later, DELTA_TIMES_AS_FAST),
+        Row("delta of 1 % of 10,000 files against the seed, s", later, seed, seed / later, DELTA_TIMES_AS_FAST),
     ]
 
 

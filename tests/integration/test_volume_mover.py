@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virt8ra.federation.plugins.module_utils.backends.cluster import ClusterAccess, ClusterApi
+from ansible_collections.virt8ra.federation.plugins.module_utils.backends.cluster import ClusterAccess, ClusterApi, Running
+from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes import execution
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes.connection import open_cluster
-from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes import attributes
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes import attributes, sending, volume
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.moves import VolumeMoves, VolumePair
-from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.pods import pod_name
-from ansible_collections.virt8ra.federation.plugins.module_utils.errors import FederationError, MigrationFailed
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.pace import Pace
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.pods import Mover, pod_name
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.survey import Survey
+from ansible_collections.virt8ra.federation.plugins.module_utils.errors import FederationError, MigrationFailed, UnreachableError
 
 from tests.applications.sample import Kubectl
 from tests.applications.volume import SPARSE, Entry, blocks_of, change_volume_data, read_volume, write_volume_data
@@ -37,11 +40,20 @@ class Ends:
     apis: list[ClusterApi]
     told: list[tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=list)
 
-    def moves(self, *, image: str = "busybox:1.37", workers: int = 4, check: Callable[[], None] = lambda: None) -> VolumeMoves:
+    def moves(
+        self, *, image: str = "busybox:1.37", workers: int = 4, bandwidth: int = 0, check: Callable[[], None] = lambda: None
+    ) -> VolumeMoves:
         def report(phase: str, figures: dict[str, Any]) -> None:
             self.told.append((phase, figures))
 
-        return VolumeMoves(self.apis[0], self.apis[1], MIGRATION, image=image, workers=workers, report=report, check=check)
+        return VolumeMoves(
+            *(self.apis[0], self.apis[1], MIGRATION),
+            image=image,
+            workers=workers,
+            bandwidth=bandwidth,
+            report=report,
+            check=check,
+        )
 
     def folder(self, cluster: Cluster) -> Path:
         claim = Kubectl(cluster.kubeconfig).get("pvc", CLAIM, NAMESPACE) or {}
@@ -142,6 +154,89 @@ def test_a_delta_sends_what_changed(ends: Ends) -> None:
     moves.compare([PAIR])
 
 
+def test_facts_that_no_tar_header_holds(ends: Ends) -> None:
+    """Dates before 1970 and far ahead, and the owners that some clusters give to their pods."""
+    for name, when, owner in (("before", -315_619_200, 0), ("ahead", 10_413_792_000, 0), ("owned", 1_700_000_000, 1_000_650_000)):
+        path, link, folder = ends.here / name, ends.here / f"{name}-link", ends.here / f"{name}-folder"
+        path.write_text(name)
+        link.symlink_to(name)
+        folder.mkdir()
+        for each in (path, link, folder):
+            os.chown(each, owner, owner, follow_symlinks=False)
+            os.utime(each, (when, when), follow_symlinks=False)
+    moves = ends.moves()
+
+    moves.seed([PAIR])
+
+    assert facts(ends.there) == facts(ends.here)
+    assert folder_times(ends.there) == folder_times(ends.here)
+    assert moves.delta([PAIR], at_rest=True) == 0
+    moves.compare([PAIR])
+
+
+def test_what_was_done_at_rest_is_looked_at(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is listed once; only when what was done is not as it should be, or is much, all is listed again."""
+    write_volume_data(ends.here, files=20)
+    (ends.here / "x# read").write_text("an odd name")
+    os.setxattr(ends.here / "x# read", "user.odd", b"1")
+    ends.moves().seed([PAIR])
+    listed = []
+    both = volume.both
+
+    def counted(*movers: Mover) -> tuple[Survey, Survey]:
+        listed.append(len(movers))
+        return both(*movers)
+
+    monkeypatch.setattr(volume, "both", counted)
+    change_volume_data(ends.here)
+    ends.moves().delta([PAIR], at_rest=True)
+    assert (len(listed), facts(ends.there)) == (1, facts(ends.here))
+
+    set_facts = sending.set_facts
+    monkeypatch.setattr(sending, "set_facts", lambda *_given, **_more: monkeypatch.setattr(sending, "set_facts", set_facts))
+    (ends.here / "empty-folder" / "new").write_text("changes its folder's time")
+    ends.moves().delta([PAIR], at_rest=True)
+    assert len(listed) == 3
+    assert folder_times(ends.there) == folder_times(ends.here)
+
+
+def test_files_with_holes_go_as_they_are(ends: Ends) -> None:
+    """Without a compressor: what has something in it is sent, and nothing else, to the byte."""
+    piece = 4 * 2**20
+    contents = {
+        "bytes": [(0, b"\n"), (piece + 65536, b"\n" * 65537), (3 * piece - 1, b"\xff\x01"), (5 * piece, b"end")],
+        "solid then hole": [(0, os.urandom(2 * piece)), (9 * piece, b"")],
+        "all\nhole\n": [(3 * piece + 17, b"")],
+    }
+    for name, parts in contents.items():
+        with (ends.here / name).open("wb") as file:
+            for place, data in parts:
+                file.seek(place)
+                file.write(data)
+                file.truncate()
+    moves = ends.moves()
+    for cluster in (ends.source, ends.target):
+        (cluster.folder / "images" / "full" / "bin" / "gzip").unlink(missing_ok=True)
+
+    sent = moves.seed([PAIR])
+
+    assert facts(ends.there) == facts(ends.here)
+    assert 2 * piece < sent < 3 * piece
+    for name in contents:
+        assert blocks_of(ends.there / name) <= blocks_of(ends.here / name) + 2**18
+    moves.compare([PAIR])
+    assert moves.delta([PAIR], at_rest=True) == 0
+
+
+def test_a_server_that_cannot_end_a_stdin(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "V5", execution.V4)
+    write_volume_data(ends.here, files=50)
+    moves = ends.moves()
+    moves.seed([PAIR])
+    moves.compare([PAIR])
+    assert facts(ends.there) == facts(ends.here)
+
+
 def test_one_wrong_byte_is_found(ends: Ends) -> None:
     write_volume_data(ends.here, files=20)
     moves = ends.moves()
@@ -193,7 +288,7 @@ def test_a_full_volume_is_told(ends: Ends) -> None:
     with pytest.raises(FederationError, match="the volume of claim movers/data at de is full; make the claim at the target larger"):
         moves.delta([PAIR])
 
-    moves.tidy([NAMESPACE])
+    # The pod that had it mounted is gone: an old mount does not see the room that is made.
     ends.target.fault({})
     moves.delta([PAIR], at_rest=True)
     moves.compare([PAIR])
@@ -223,3 +318,62 @@ def test_a_cut_connection_is_begun_anew(ends: Ends) -> None:
     moves.seed([PAIR])
     moves.compare([PAIR])
     assert facts(ends.there) == facts(ends.here)
+
+
+def test_a_claim_that_somebody_uses_at_the_target_is_refused(ends: Ends) -> None:
+    write_volume_data(ends.here, files=5)
+    kubectl = Kubectl(ends.target.kubeconfig)
+    kubectl.create([user()])
+    with pytest.raises(MigrationFailed, match=r"claim movers/data at de is mounted by pod user-data, .*; scale what it belongs to"):
+        ends.moves().seed([PAIR])
+    kubectl.run("-n", NAMESPACE, "delete", "pod", "user-data", "--wait")
+    ends.moves().seed([PAIR])
+    assert facts(ends.there) == facts(ends.here)
+
+
+def test_a_pod_that_does_not_answer_is_made_anew(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is ready, as its node says, and no command can be started in it."""
+    write_volume_data(ends.here, files=5)
+    moves = ends.moves()
+    moves.seed([PAIR])
+    kubectl, name, api = Kubectl(ends.target.kubeconfig), pod_name(MIGRATION, CLAIM), ends.apis[1]
+    run = api.run
+
+    def uid() -> str:
+        return str((kubectl.get("pod", name, NAMESPACE) or {})["metadata"]["uid"])
+
+    before = uid()
+
+    def answer(*given: Any, **more: Any) -> Running:
+        if uid() == before:
+            raise UnreachableError("its node does not answer")
+        return run(*given, **more)
+
+    monkeypatch.setattr(api, "run", answer)
+    (ends.here / "new file").write_text("one more")
+
+    moves.delta([PAIR], at_rest=True)
+
+    assert facts(ends.there) == facts(ends.here)
+    assert uid() != before
+
+
+def test_pods_hold_no_more_than_they_need(ends: Ends) -> None:
+    ends.moves().seed([PAIR])
+    found = {}
+    for cluster in (ends.source, ends.target):
+        pod = Kubectl(cluster.kubeconfig).get("pod", pod_name(MIGRATION, CLAIM), NAMESPACE) or {}
+        assert pod["spec"]["activeDeadlineSeconds"] == 86400
+        container = pod["spec"]["containers"][0]
+        found[cluster is ends.source] = container["securityContext"]["capabilities"]["add"]
+        assert container["volumeMounts"][0].get("readOnly", False) is (cluster is ends.source)
+    assert found[True] == ["DAC_OVERRIDE"]
+    assert set(found[False]) == {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"}
+
+
+def test_copying_keeps_to_its_bandwidth(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_volume_data(ends.here, files=5)
+    spent: list[int] = []
+    monkeypatch.setattr(Pace, "spend", lambda pace, size: spent.append(size * bool(pace._rate)))
+    sent = ends.moves(bandwidth=10**9).seed([PAIR])
+    assert sum(spent) >= sent > 4 * 2**20

@@ -68,6 +68,11 @@ class Running(abc.ABC):
     def send(self, data: bytes) -> None:
         """To its stdin. What it prints meanwhile is kept, so that neither side can block the other."""
 
+    @property
+    @abc.abstractmethod
+    def stdin_ends(self) -> bool:
+        """Whether ``close_stdin()`` can do anything."""
+
     @abc.abstractmethod
     def close_stdin(self) -> bool:
         """Its stdin ends, where the server can tell it so; False where it cannot: such a command must know its end itself."""
@@ -98,6 +103,11 @@ class ClusterApi(abc.ABC):
 
     name: str
     server: str
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Versions of groups (``metrics.k8s.io/v1beta1``) that are announced and whose own server gave no answer: nobody knows their kinds."""
+        return ()
 
     @abc.abstractmethod
     def version(self) -> dict[str, str]:

@@ -23,6 +23,7 @@ class Policy:
     """``reason``: why method auto took the one it took.
 
     ``quiesce_timeout`` and ``ready_timeout`` in seconds; ``jobs`` is ``wait`` or ``suspend``; ``force``: over what others own.
+    ``mover_bandwidth``: bytes per second, 0 for no limit.
     """
 
     connections: int = 16
@@ -32,6 +33,7 @@ class Policy:
     force: bool = False
     verify_digests: bool = True
     mover_image: str = "busybox:1.37"
+    mover_bandwidth: int = 0
     reason: str = ""
     hooks: tuple[Hook, ...] = ()
     probes: tuple[Probe, ...] = ()
@@ -47,6 +49,9 @@ class Policy:
                 value=params["method"],
                 remedy=f"run the playbook virt8ra.federation.{playbook}, or take method workloads",
             )
+        if int(params["mover_bandwidth"]) < 0:
+            remedy = "give bytes per second, or 0 for no limit"
+            raise InputError("must not be negative", option="mover_bandwidth", value=params["mover_bandwidth"], remedy=remedy)
         for option, least, most in (("connections", 1, 64), ("quiesce_timeout", 1, 86400), ("ready_timeout", 1, 86400)):
             if not least <= int(params[option]) <= most:
                 raise InputError(
@@ -60,6 +65,7 @@ class Policy:
             force=params["conflicts"] == "force",
             verify_digests=params["verify_digests"],
             mover_image=params["mover_image"],
+            mover_bandwidth=params["mover_bandwidth"],
             reason=_AUTO if params["method"] == "auto" else "",
             hooks=hooks_of(params["hooks"]),
             probes=probes_of(params["life_probes"]),

@@ -32,7 +32,9 @@ def engine_of(params: Mapping[str, Any], report: Report) -> Iterator[Engine]:
         prepared: list[Preparing] = []
 
         def prepare(namespaces: Sequence[str] | None) -> Preparing:
-            prepared.append(Preparing(request, source, target, namespaces, policy.connections, policy.reason))
+            prepared.append(
+                Preparing(request, source, target, namespaces, policy.connections, policy.reason, policy.mover_bandwidth)
+            )
             return prepared[-1]
 
         def volumes(course: Course, check: Callable[[], None], report: Report) -> SeededVolumes:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ..backends.cluster import ClusterApi, Object, Resource
@@ -19,6 +20,7 @@ from .collecting import listable, stream
 from .estimate import START_SECONDS, Measured
 from .ordering import stage
 from .plan import Plan
+from .rates import rates_between
 from .request import Request
 from .scope import Context, carried, chosen, is_used
 from .store import NAMESPACES
@@ -34,6 +36,7 @@ class Preparing:
 
     :param chosen_before: the namespaces of a migration that is under way, which stay as its first run chose them
     :param workers: how many requests go at once, for the estimate
+    :param bandwidth: bytes per second that copying may take, 0 for no limit; for the estimate
     """
 
     def __init__(
@@ -44,12 +47,14 @@ class Preparing:
         chosen_before: Sequence[str] | None,
         workers: int,
         reason: str = "",
+        bandwidth: int = 0,
     ) -> None:
         self.request = request
         self._source = source
         self._target = target
         self._workers = workers
         self._reason = reason
+        self._bandwidth = bandwidth
         self._begun = chosen_before is not None
         request.check_kinds(source.resources())
         self.namespaces: Sequence[str] = self._chosen() if chosen_before is None else sorted(chosen_before)
@@ -128,10 +133,26 @@ class Preparing:
     def plan(self, blockers: Sequence[str]) -> Plan:
         """With what the engine found to stand in the way, conflicts and rights."""
         survey, target, _context = self._known
-        measured = Measured(objects_rate=self._objects_rate(), stop_seconds=float(survey.grace), start_seconds=START_SECONDS)
-        return preflight.plan(
+        copy, digest = rates_between(self._source, self._target)
+        measured = Measured(
+            objects_rate=self._objects_rate(),
+            copy_rate=min(copy, float(self._bandwidth)) if self._bandwidth else copy,
+            digest_rate=digest,
+            stop_seconds=float(survey.grace),
+            start_seconds=START_SECONDS,
+        )
+        found = preflight.plan(
             self.request, survey, target, measured=measured, found=blockers, begun=self._begun, reason=self._reason
         )
+        return replace(found, warnings=(*found.warnings, *self._unanswered()))
+
+    def _unanswered(self) -> list[str]:
+        """Of kinds that nobody tells of nothing can go along."""
+        return [
+            f"{api.name} announces {', '.join(api.silent)}, but gets no answer from what serves it: objects of its kinds are not seen"
+            for api in (self._source, self._target)
+            if api.silent
+        ]
 
     def _objects_rate(self) -> float:
         """From how long the target takes to answer; an object costs it about twice a question."""

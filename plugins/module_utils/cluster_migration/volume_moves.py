@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Callable
 
 from ..backends.cluster import ClusterApi
@@ -12,6 +13,7 @@ from . import journal as journals
 from .course import Course
 from .policy import Policy
 from .preparing import Preparing
+from .rates import COPY_RATE, DIGEST_RATE, figures_with
 from .volumes.attributes import KEPT
 from .volumes.moves import VolumeMoves, VolumePair
 
@@ -32,12 +34,14 @@ class ClaimMoves:
         self._course = course
         self._preparing = preparing
         self._verify = policy.verify_digests
+        self._capped = policy.mover_bandwidth > 0
         self._moves = VolumeMoves(
             source,
             target,
             course.journal.id,
             image=policy.mover_image,
             workers=policy.connections,
+            bandwidth=policy.mover_bandwidth,
             report=report,
             check=check,
         )
@@ -48,7 +52,10 @@ class ClaimMoves:
 
     def seed(self) -> int:
         """While the application runs; gives the bytes that were copied."""
+        begun = time.monotonic()
         size = self._moves.seed(self._pairs)
+        if not self._capped:
+            self._measure(COPY_RATE, size, begun)
         self._note("seeded")
         return size
 
@@ -62,9 +69,14 @@ class ClaimMoves:
     def compare(self) -> None:
         """MigrationFailed names the first files that differ."""
         if self._verify:
+            begun = time.monotonic()
             size = self._moves.compare(self._pairs)
+            self._measure(DIGEST_RATE, size, begun)
             self._note("compared")
             self._course.keep(figures={**self._course.journal.figures, "compared_bytes": size})
+
+    def _measure(self, what: str, size: int, begun: float) -> None:
+        self._course.keep(figures=figures_with(self._course.journal.figures, what, size, time.monotonic() - begun))
 
     def tidy(self) -> None:
         """Nothing of ours mounts a claim any more."""

@@ -34,7 +34,6 @@ class KubernetesApi(ClusterApi):
 
     @property
     def silent(self) -> tuple[str, ...]:
-        """Versions of groups (``metrics.k8s.io/v1beta1``) that the server announces and whose own server gave no answer."""
         self.resources()
         return self._discovery.silent
 

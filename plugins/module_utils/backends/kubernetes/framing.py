@@ -11,10 +11,16 @@ from collections.abc import Iterator
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 _LARGEST = 64 * 1024 * 1024
+# By mask, then by byte.
+_MASKED = tuple(bytes(byte ^ mask for byte in range(256)) for mask in range(256))
 
 
-def framed(payload: bytes, kind: int = BINARY) -> bytes:
-    """One frame, masked as a client must."""
+def framed(payload: bytes, kind: int = BINARY, *, sealed: bool = False) -> bytes:
+    """One frame, masked as a client must.
+
+    :param sealed: on a line with TLS, where no cache or proxy can take data for a request, which is what masks are against: four
+        times the same random byte is a mask as well, and several times as fast
+    """
     size = len(payload)
     first = 0x80 | kind
     if size < 126:
@@ -23,11 +29,15 @@ def framed(payload: bytes, kind: int = BINARY) -> bytes:
         head = struct.pack("!BBH", first, 0x80 | 126, size)
     else:
         head = struct.pack("!BBQ", first, 0x80 | 127, size)
+    if sealed:
+        byte = os.urandom(1)
+        return b"".join((head, byte * 4, payload.translate(_MASKED[byte[0]])))
     mask = os.urandom(4)
-    whole = (mask * (size // 4 + 1))[:size]
-    # As two long numbers: byte by byte would be a hundred times as slow.
-    masked = int.from_bytes(payload, "little") ^ int.from_bytes(whole, "little")
-    return b"".join((head, mask, masked.to_bytes(size, "little")))
+    # Every fourth byte has the same mask: a table does them all at once. Byte by byte would be a hundred times as slow.
+    masked = bytearray(size)
+    for number in range(4):
+        masked[number::4] = payload[number::4].translate(_MASKED[mask[number]])
+    return b"".join((head, mask, masked))
 
 
 class Frames:

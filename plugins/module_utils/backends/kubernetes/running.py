@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -22,8 +23,8 @@ from .framing import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frames, fram
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 _STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
-# With the channel's number, what a frame's short form holds.
-_FRAME = 64 * 1024 - 2
+# Each frame has its price at the server, which reads it piece by piece.
+_FRAME = 64 * 1024
 _STDERR_KEPT = 4096
 _PING_SECONDS = 15.0
 _SILENCE_SECONDS = 120.0
@@ -38,6 +39,7 @@ class PodCommand(Running):
 
     def __init__(self, connection: Any, protocol: str, what: str) -> None:
         self._line = Duplex(connection)
+        self._sealed = isinstance(connection, ssl.SSLSocket)
         self._protocol, self._what = protocol, what
         self._frames = Frames()
         self._channel: int | None = None
@@ -51,11 +53,15 @@ class PodCommand(Running):
         """Returns when all of it is on its way. To a command that has ended nothing is sent: ``end`` tells of it."""
         for start in range(0, len(data), _FRAME):
             if not self._over:
-                self._line.put(framed(b"\0" + data[start : start + _FRAME]))
+                self._line.put(framed(b"\0" + data[start : start + _FRAME], sealed=self._sealed))
             self._flush()
 
+    @property
+    def stdin_ends(self) -> bool:
+        return self._protocol == V5
+
     def close_stdin(self) -> bool:
-        if self._protocol != V5:
+        if not self.stdin_ends:
             return False
         if not self._over:
             self._line.put(framed(bytes([_CLOSE, _STDIN])))

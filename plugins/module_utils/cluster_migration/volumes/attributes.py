@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from .listing import FIND
 from .pods import Mover
 from .shell import ask, listed
 
 UNREADABLE = "not readable with this mover image"
 KEPT = "kept"
 # What root in a container may set; the rest belongs to the node. Where nothing is set, getfattr prints nothing.
-_READ = r"""cd /data || exit 9
-find . -xdev -print0 2>/dev/null | xargs -0 getfattr -h -d -m '^user\.|^security\.capability$|^system\.posix_acl_' -e hex -- 2>/dev/null
-printf '# read\n'"""
-_END = b"# read\n"
+READ = r"""
+cat "$names" | xargs -0 getfattr -h -d -m '^user\.|^security\.capability$|^system\.posix_acl_' -e hex -- 2>/dev/null
+printf '# read\n'
+"""
+END = b"# read\n"
 _FILE = b"# file: "
 # Attribute by attribute, by getfattr's own escaped names.
 Attributes = Mapping[bytes, Mapping[bytes, bytes]]
@@ -24,15 +26,15 @@ Attributes = Mapping[bytes, Mapping[bytes, bytes]]
 
 def read(mover: Mover) -> Attributes | None:
     """``{file: {name: value}}``, as getfattr writes them; None when it was cut off."""
-    return parse(ask(mover, _READ, allowed=(0, 1, 123)))
+    return parse(ask(mover, FIND + READ + 'rm -f "$names"'))
 
 
 def parse(output: bytes) -> Attributes | None:
-    if not output.endswith(_END):
+    if not output.endswith(END):
         return None
     found: dict[bytes, dict[bytes, bytes]] = {}
     here: dict[bytes, bytes] = {}
-    for line in output[: -len(_END)].split(b"\n"):
+    for line in output[: -len(END)].split(b"\n"):
         if line.startswith(_FILE):
             here = found.setdefault(line[len(_FILE) :], {})
         elif line:
@@ -56,13 +58,15 @@ def differing(source: Attributes, target: Attributes) -> tuple[bytes, list[tuple
 
 
 def write(target: Mover, restore: bytes, extra: Iterable[tuple[bytes, bytes]]) -> None:
-    """setfattr's restore needs a file."""
+    """setfattr's restore needs a file. What has vanished meanwhile is told by another listing."""
     if restore:
         script = f"""cd /data || exit 9
 given=$(mktemp /tmp/given.XXXXXX) || exit 9
 head -c {len(restore)} >"$given"
-setfattr -h --restore="$given"; code=$?
-rm -f "$given"; exit $code"""
+said=$(setfattr -h --restore="$given" 2>&1); code=$?
+rm -f "$given"
+[ $code = 0 ] || printf '%s\\n' "$said" | grep -v 'No such file' >&2 && exit $code
+exit 0"""
         ask(target, script, restore)
     gone = [name + b":" + unescaped(file) for file, name in extra]
     if gone:

@@ -144,7 +144,7 @@ def _add_file(found: Changes, names: list[Entry], target: Listing, gone: set[byt
         found.files.append(first)
         found.links += [(first.name, entry) for entry in names[1:]]
         touched.update(entry.parent for entry in names)
-        if trust.fine_times:
+        if trust.fine_times or not first.fits_header:
             found.facts.append(first)
     elif copy is not None and not same_facts(first, copy, trust.fine_times):
         found.facts.append(first)

@@ -16,17 +16,20 @@ from dataclasses import dataclass
 
 # GNU's stat would quote names otherwise; busybox has its own way, see _after_name(). xargs reads from a pipe: a busybox that runs
 # its own commands without an exec sets a file's offset back when they end, and xargs would read the same names again.
-LIST = r"""
+FIND = r"""
 export LC_ALL=C QUOTING_STYLE=literal
 cd /data || exit 9
 names=$(mktemp /tmp/names.XXXXXX) || exit 9
 find . -xdev -print0 2>/dev/null >"$names"
+"""
+STAT = r"""
 cat "$names"
 printf '\0'
 cat "$names" | xargs -0 stat -c '%f|%u|%g|%s|%Y|%y|%Z|%i|%h|%b|%B|%t|%T|%N' 2>/dev/null
 rm -f "$names"
 printf 'listed\n'
 """
+LIST = FIND + STAT
 _END = b"listed\n"
 _FACTS = re.compile(
     rb"([0-9a-f]+)\|(\d+)\|(\d+)\|(\d+)\|(-?\d+)\|[^|.]*(?:\.(\d+))?[^|]*\|(-?\d+)\|(\d+)\|(\d+)\|(\d+)\|(\d+)\|([0-9a-f]+)\|([0-9a-f]+)\|"
@@ -34,6 +37,8 @@ _FACTS = re.compile(
 # A file system makes it by itself, and nobody may have one at the target.
 _OWN = b"./lost+found"
 _HOLE = 64 * 1024
+# The octal digits of a tar's header; a busybox cuts off what is beyond, and writes 0 for what is before 1970.
+_LATEST, _LARGEST_ID = 8**11 - 1, 8**7 - 1
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,11 @@ class Entry:
     def sparse(self) -> bool:
         """Whether it has holes that are worth to be kept."""
         return self.is_file and self.size - self.space >= _HOLE
+
+    @property
+    def fits_header(self) -> bool:
+        """Whether any tar's header tells its owner and time; else they are set after its bytes came."""
+        return 0 <= self.modified <= _LATEST and max(self.owner) <= _LARGEST_ID
 
     @property
     def parent(self) -> bytes:

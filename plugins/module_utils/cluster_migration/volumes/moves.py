@@ -18,8 +18,9 @@ from ...crew import work_through_stream
 from ...errors import MigrationFailed, UnreachableError
 from . import attributes, memory
 from .figures import Figures
+from .pace import Pace
 from .pods import Mover, MoverPods
-from .shell import Lost
+from .shell import Full, Lost, ask
 from .volume import Volume
 
 R = TypeVar("R")
@@ -44,6 +45,7 @@ class VolumeMoves:
 
     :param workers: connections to each end at once, over all volumes
     :param report: ``report(phase, figures)``, called now and then from any thread
+    :param bandwidth: bytes per second for all copying together; 0 for no limit
     :param check: called between pieces of work from any thread; raises when this run must not go on
     """
 
@@ -55,6 +57,7 @@ class VolumeMoves:
         *,
         image: str,
         workers: int,
+        bandwidth: int = 0,
         report: Callable[[str, dict[str, Any]], None],
         check: Callable[[], None],
     ) -> None:
@@ -64,6 +67,7 @@ class VolumeMoves:
         self.workers = workers
         self.report = report
         self.check = check
+        self._pace = Pace(bandwidth, check)
         self._sources = MoverPods(source, migration, image, check, read_only=True)
         self._targets = MoverPods(target, migration, image, check, read_only=False)
         # By "namespace/claim": attributes.KEPT, or why they are not.
@@ -121,7 +125,7 @@ class VolumeMoves:
         """With pods that are ready at this moment."""
         memory.claim_of(self.source, pair.namespace, pair.claim)
         ends: list[Mover] = [pods.get(pair.namespace, pair.claim) for pods in (self._sources, self._targets)]
-        return Volume(ends[0], ends[1], self.migration, figures, lanes)
+        return Volume(ends[0], ends[1], self.migration, figures, lanes, self._pace)
 
     def _again(self, pair: VolumePair, work: Callable[[], R]) -> R:
         """``work``, begun anew when a connection or a pod was lost in the middle."""
@@ -130,20 +134,35 @@ class VolumeMoves:
             if number:
                 self.check()
                 time.sleep(0.2 * number)
+                self._renew(pair)
             try:
                 return work()
             except Lost as error:
                 why = str(error)[:200]
+            except Full:
+                # Some storage makes a volume larger only while no pod mounts it.
+                self._targets.drop(pair.namespace, pair.claim)
+                raise
         what = f"the mover of claim {pair} was lost {_TRIES} times ({why})"
         raise UnreachableError(what, remedy="start the migration again: it goes on with what is there")
 
-    def _pass(self, pair: VolumePair, figures: Figures, lanes: int) -> tuple[int, bool]:
-        """Bytes sent, and whether there was anything to do."""
+    def _renew(self, pair: VolumePair) -> None:
+        """A pod that is ready but does not answer any more is made anew."""
+        for pods in (self._sources, self._targets):
+            mover = pods.present(pair.namespace, pair.claim)
+            if mover is not None:
+                try:
+                    ask(mover, "true")
+                except Lost:
+                    pods.drop(pair.namespace, pair.claim)
+
+    def _pass(self, pair: VolumePair, figures: Figures, lanes: int, *, at_rest: bool = False) -> tuple[int, bool]:
+        """Bytes sent, and whether another pass is to follow."""
 
         def once() -> tuple[int, bool]:
             volume = self._volume(pair, figures, lanes)
-            done = volume.bring()
-            self.attributes[str(pair)] = attributes.KEPT if volume.able.attributes else attributes.UNREADABLE
+            done = volume.bring(at_rest=at_rest)
+            self.attributes[str(pair)] = attributes.KEPT if volume.keeps_attributes else attributes.UNREADABLE
             return done
 
         return self._again(pair, once)
@@ -151,7 +170,7 @@ class VolumeMoves:
     def _delta(self, pair: VolumePair, figures: Figures, lanes: int, at_rest: bool) -> int:
         total = 0
         for _number in range(_PASSES):
-            sent, changed = self._pass(pair, figures, lanes)
+            sent, changed = self._pass(pair, figures, lanes, at_rest=at_rest)
             total += sent
             if not changed or not at_rest:
                 return total

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
 from ...backends.cluster import ClusterApi, Object, Resource
-from ...errors import ConflictError, ExistsError, ForbiddenError, MigrationFailed
+from ...errors import BackendError, ConflictError, ExistsError, MigrationFailed
 from ..store import MIGRATION
 
 PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
@@ -24,8 +25,12 @@ _GONE_SECONDS = 120.0
 # These do not go away by waiting.
 _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 _IMAGE_SECONDS = 30.0
-# Of those that the level "baseline" of PodSecurity allows: what it takes to write files as anybody's.
-_CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"]
+# Of those that the level "baseline" of PodSecurity allows: what it takes to read anybody's files, which is more than DAC_READ_SEARCH
+# would be but is allowed, while the volume is mounted to be read only; and to write files as anybody's.
+_TO_READ = ["DAC_OVERRIDE"]
+_TO_WRITE = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"]
+# A pod whose migration nobody goes on with leaves the volume by itself; one that is needed for longer is made anew.
+_LIFE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,10 @@ def pod_name(migration: str, claim: str) -> str:
 
 def manifest(migration: str, namespace: str, claim: str, image: str, *, node: str = "", read_only: bool = False) -> Object:
     """``node``: where it must run, because the volume may be bound to it, whatever taints that node has."""
+    capabilities = _TO_READ if read_only else _TO_WRITE
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
+        "activeDeadlineSeconds": _LIFE_SECONDS,
         "terminationGracePeriodSeconds": 0,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -60,7 +67,7 @@ def manifest(migration: str, namespace: str, claim: str, image: str, *, node: st
                 "name": CONTAINER,
                 "image": image,
                 "command": ["sleep", "2147483647"],
-                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"], "add": _CAPABILITIES}},
+                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"], "add": [*capabilities]}},
                 # A quota may ask for them.
                 "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "256Mi"}},
                 "volumeMounts": [{"name": "data", "mountPath": "/data", "readOnly": read_only}],
@@ -126,7 +133,12 @@ class MoverPods:
         self.read_only = read_only
 
     def get(self, namespace: str, claim: str) -> Mover:
-        """The claim's pod, ready; one that has failed or is going away is made anew."""
+        """The claim's pod, ready; one that has failed or is going away is made anew.
+
+        :raises MigrationFailed: another pod mounts the claim at the target
+        """
+        if not self.read_only:
+            self._check_alone(namespace, claim)
         name = pod_name(self.migration, claim)
         deadline = time.monotonic() + _READY_SECONDS
         begun = time.monotonic()
@@ -153,29 +165,46 @@ class MoverPods:
             raise MigrationFailed(f"{where} is not ready after {_READY_SECONDS:g} s{told}", remedy="look at its events")
 
     def _create(self, namespace: str, claim: str) -> None:
-        node = self._node(namespace, claim) if self.read_only else ""
+        users = self._users(namespace, claim) if self.read_only else ()
+        node = next((node for node in (str(pod["spec"].get("nodeName") or "") for pod in users) if node), "")
         body = manifest(self.migration, namespace, claim, self.image, node=node, read_only=self.read_only)
         try:
             self.api.create(PODS, body)
         except ExistsError:
             return
-        except ForbiddenError as error:
+        except BackendError as error:
             where = f"namespace {namespace} at {self.api.name}"
             if "PodSecurity" in str(error):
                 remedy = "label it pod-security.kubernetes.io/enforce=baseline for the time of the migration"
                 raise MigrationFailed(f"{where} does not allow the mover's pod, which runs as root", remedy=remedy) from error
-            if "quota" in str(error):
+            if "exceeded quota" in str(error):
                 raise MigrationFailed(f"the quota of {where} has no room for a mover's pod", remedy="raise it") from error
             raise
 
-    def _node(self, namespace: str, claim: str) -> str:
+    def _users(self, namespace: str, claim: str) -> Iterator[Object]:
+        """Pods that mount the claim, those of this migration aside."""
         for pod in self.api.each(PODS, namespace):
-            alive = (pod.get("status") or {}).get("phase") in ("Running", "Pending")
-            if alive and mounts(pod, claim) and MIGRATION not in (pod["metadata"].get("labels") or {}):
-                node = str(pod["spec"].get("nodeName") or "")
-                if node:
-                    return node
-        return ""
+            alive = (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+            ours = (pod["metadata"].get("labels") or {}).get(MIGRATION) == self.migration
+            if alive and not ours and mounts(pod, claim):
+                yield pod
+
+    def _check_alone(self, namespace: str, claim: str) -> None:
+        for pod in self._users(namespace, claim):
+            what = f"claim {namespace}/{claim} at {self.api.name} is mounted by pod {pod['metadata']['name']}, which could write to it too"
+            raise MigrationFailed(what, remedy="scale what it belongs to down to zero, and start the migration again")
+
+    def present(self, namespace: str, claim: str) -> Mover | None:
+        """The claim's pod as it is now; None when there is none that is ready."""
+        name = pod_name(self.migration, claim)
+        pod = self.api.get(PODS, name, namespace)
+        return Mover(self.api, namespace, claim, name) if pod is not None and ready(pod) else None
+
+    def drop(self, namespace: str, claim: str) -> None:
+        """The claim's pod goes, if there is one; ``get`` makes another."""
+        pod = self.api.get(PODS, pod_name(self.migration, claim), namespace)
+        if pod is not None:
+            self._delete(pod)
 
     def _delete(self, pod: Object) -> None:
         metadata = pod["metadata"]

@@ -8,11 +8,9 @@ Not every busybox reads a list of names for tar, so it gets them as arguments; b
 
 from __future__ import annotations
 
-import io
 import tarfile
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Callable
+from collections.abc import Iterator, Sequence
+from typing import Callable
 
 from ...errors import MigrationFailed
 from .listing import Entry
@@ -32,6 +30,11 @@ if [ -L "$r" ]; then chown -h "$u:$g" "$r" && touch -h -d "@$t" "$r" || bad=1
 else chown "$u:$g" "$r" && chmod "$m" "$r" && touch -c -d "@$t" "$r" || bad=1; fi
 done; exit $bad' sh"""
 
+_EXTRACT = f"""cd /data || exit 9
+read -r how
+[ "$how" = straight ] && exec tar -x -p -f -
+{{ {FRAMES}; }} | tar -x -p -f -"""
+
 
 class Shorter(Lost):
     """A file became shorter while it was read: tar ended in the middle, and all behind it did not come."""
@@ -42,7 +45,6 @@ class Shorter(Lost):
 
 # A tar's words for an archive that breaks off, and what one is here.
 _CUT_OFF = ("short read", "nexpected EOF", "nexpected end of file")
-_EARLY = (tarfile.TarError, zlib.error, EOFError)
 
 
 def make_folders(target: Mover, folders: Sequence[Entry]) -> None:
@@ -68,8 +70,15 @@ def set_facts(target: Mover, entries: Sequence[Entry], *, fine_times: bool) -> N
 
 def _record(entry: Entry, fine_times: bool) -> bytes:
     """``644:0:0:1700000000:./name``."""
-    when = f"{entry.modified}.{entry.nanoseconds:09}" if fine_times else f"{entry.modified}"
+    when = _moment(entry) if fine_times else f"{entry.modified}"
     return f"{entry.permissions:o}:{entry.owner[0]}:{entry.owner[1]}:{when}:".encode() + entry.name
+
+
+def _moment(entry: Entry) -> str:
+    """Nanoseconds count forward from the second, also before 1970: -2 and half a second are -1.5."""
+    whole = entry.modified * 10**9 + entry.nanoseconds
+    seconds, rest = divmod(abs(whole), 10**9)
+    return f"{'-' if whole < 0 else ''}{seconds}.{rest:09}"
 
 
 def make_others(target: Mover, others: Sequence[Entry], links: Sequence[tuple[bytes, Entry]]) -> None:
@@ -128,88 +137,23 @@ def send_files(source: Mover, target: Mover, files: Sequence[Entry], count: Coun
         writer.close()
 
 
-def read_files(source: Mover, files: Sequence[Entry], *, packed: bool = False) -> Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]:
-    """Each file that the source's tar gives, and its bytes, all of which must be read before the next.
-
-    ``packed``: for files with holes, which come as zeros.
-    """
-    names, reads = listed(entry.name for entry in files)
-    running = start(source, f"cd /data || exit 9; {reads} tar -c -f -{' | gzip -1' if packed else ''}", stdin=True)
-    try:
-        send(source, running, names)
-        running.close_stdin()
-        stream = _Stream(unpacked(pieces(running)) if packed else pieces(running))
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=_FRAME // 4, encoding="utf-8", errors="surrogateescape") as archive:
-            for info in archive:
-                file = archive.extractfile(info) if info.isreg() else None
-                if file is not None:
-                    info.uname = info.gname = ""
-                    yield info, _content(source, file, info.size)
-        finish(source, running, allowed=_SOME_LEFT)
-    except _EARLY as error:
-        raise Shorter(source) from error
-    finally:
-        running.close()
-
-
-def _content(source: Mover, file: IO[bytes], size: int) -> Iterator[bytes]:
-    left = size
-    while left:
-        try:
-            piece = file.read(min(left, _FRAME // 4))
-        except _EARLY as error:
-            raise Shorter(source) from error
-        if not piece:
-            raise Shorter(source)
-        left -= len(piece)
-        yield piece
-
-
-def unpacked(packed: Iterable[bytes]) -> Iterator[bytes]:
-    """What gzip made of a stream."""
-    unpacker = zlib.decompressobj(31)
-    for piece in packed:
-        data = unpacker.decompress(piece, _FRAME)
-        while data:
-            yield data
-            data = unpacker.decompress(unpacker.unconsumed_tail, _FRAME)
-    if not unpacker.eof:
-        raise EOFError
-
-
-class _Stream(io.RawIOBase):
-    """Pieces as tarfile reads them."""
-
-    def __init__(self, source: Iterator[bytes]) -> None:
-        self._source = source
-        self._held = b""
-
-    def read(self, size: int = -1, /) -> bytes:
-        parts = [self._held]
-        have = len(self._held)
-        while have < size:
-            piece = next(self._source, b"")
-            if not piece:
-                break
-            parts.append(piece)
-            have += len(piece)
-        data = b"".join(parts)
-        self._held = data[size:]
-        return data[:size]
-
-
 class Archive:
-    """An archive that the target's tar takes apart while it is written."""
+    """An archive that the target's tar takes apart while it is written: straight, where the server can tell it the end."""
 
     def __init__(self, target: Mover) -> None:
         self.target = target
-        self._running = start(target, f"cd /data || exit 9; {{ {FRAMES}; }} | tar -x -p -f -", stdin=True)
+        self._running = start(target, _EXTRACT, stdin=True)
+        self._straight = self._running.stdin_ends
+        send(self.target, self._running, b"straight\n" if self._straight else b"frames\n")
         self._held = bytearray()
 
     def header(self, info: tarfile.TarInfo) -> None:
         self.write(info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape"))
 
     def write(self, data: bytes) -> None:
+        if self._straight:
+            send(self.target, self._running, data)
+            return
         self._held += data
         while len(self._held) >= _FRAME:
             self._frame(bytes(self._held[:_FRAME]))
@@ -224,8 +168,9 @@ class Archive:
 
     def finish(self) -> None:
         """All is written at the target when this returns."""
-        self._frame(bytes(self._held))
-        send(self.target, self._running, b"0\n")
+        if not self._straight:
+            self._frame(bytes(self._held))
+            send(self.target, self._running, b"0\n")
         self._running.close_stdin()
         finish(self.target, self._running)
 
@@ -233,13 +178,23 @@ class Archive:
         self._running.close()
 
 
-def batches(files: Iterable[Entry], *, most_bytes: int = 64 * 1024 * 1024, most_names: int = 16 * 1024) -> Iterator[list[Entry]]:
+def batches(files: Sequence[Entry], *, most_bytes: int = 64 * 1024 * 1024, most_names: int = 16 * 1024) -> Iterator[list[Entry]]:
     """Some files together, for one command each; a file of any size alone. A busybox's xargs takes 32 KiB of names at most."""
+    return shares(files, 1, least=most_bytes, most=most_bytes, most_names=most_names)
+
+
+def shares(files: Sequence[Entry], workers: int, *, least: int, most: int, most_names: int = 16 * 1024) -> Iterator[list[Entry]]:
+    """The same, smaller towards the end, so that all workers end together: each a worker's share of what is left.
+
+    :param least: bytes that are worth a command
+    """
+    left = sum(entry.size for entry in files)
     batch: list[Entry] = []
     size = names = 0
     for entry in files:
-        if batch and (size + entry.size > most_bytes or names + len(entry.name) + 1 > most_names):
+        if batch and (size + entry.size > max(least, min(most, left // workers)) or names + len(entry.name) + 1 > most_names):
             yield batch
+            left -= size
             batch, size, names = [], 0, 0
         batch.append(entry)
         size += entry.size

@@ -26,6 +26,10 @@ class Lost(UnreachableError):
     """A command's connection or its pod is gone: the work can be begun anew."""
 
 
+class Full(MigrationFailed):
+    """There is no room on a volume."""
+
+
 def start(mover: Mover, script: str, *, stdin: bool = False) -> Running:
     """A shell's script at work in the volume's pod; Lost when the pod has gone."""
     try:
@@ -52,7 +56,7 @@ def failure(mover: Mover, ended: Ended) -> FederationError:
     last = ended.stderr.strip().splitlines()[-1:] or [f"exit status {ended.exit_code}"]
     if "No space left" in ended.stderr or "Disk quota exceeded" in ended.stderr:
         remedy = "make the claim at the target larger, or free room behind its storage class, and start the migration again"
-        return MigrationFailed(f"the volume of claim {mover.place} is full", remedy=remedy)
+        return Full(f"the volume of claim {mover.place} is full", remedy=remedy)
     if ended.exit_code in (137, 143):
         return Lost(f"a command in the mover's pod of claim {mover.place} was killed")
     if "Read-only file system" in ended.stderr:

@@ -1,18 +1,48 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files with holes: only the blocks with something in them are written at the target."""
+"""Files with holes: pieces that are all zeros stay at the source, and only blocks with something in them are written at the target."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from .listing import Entry
 from .pods import Mover
-from .sending import Count, read_files
-from .shell import BLOCK, finish, send, start
+from .sending import Count, Shorter
+from .shell import BLOCK, finish, listed, pieces, send, start
 
+_PIECE_BLOCKS = 64
+# Lines, the data right behind them: F number and facts, W first-block bytes, E. A piece is looked through before it is sent: tr ends
+# with the first byte that is no zero, as head hangs up. grep and not a substitution: that would drop a newline. What cannot be read
+# looks like zeros: so dd is to have read as many blocks as there are.
+_READ = rf"""
+said=$(mktemp /tmp/said.XXXXXX) || exit 9
+for r; do
+f=${{r#*:}}
+s=$(stat -c "%s %Y %u %g %a" "$f" 2>/dev/null) || continue
+echo "F ${{r%%:*}} $s"
+s=${{s%% *}}; k=0
+while [ $((k * {BLOCK})) -lt "$s" ]; do
+n=$((s - k * {BLOCK})); [ "$n" -gt {_PIECE_BLOCKS * BLOCK} ] && n={_PIECE_BLOCKS * BLOCK}
+if dd if="$f" bs={BLOCK} skip=$k count={_PIECE_BLOCKS} 2>"$said" | tr -d "\000" 2>/dev/null | head -c 1 | grep -q ""; then
+echo "W $k $n"
+if [ "$n" = {_PIECE_BLOCKS * BLOCK} ]; then dd if="$f" bs={BLOCK} skip=$k count={_PIECE_BLOCKS} 2>/dev/null
+else dd if="$f" bs={BLOCK} skip=$k count={_PIECE_BLOCKS} 2>/dev/null | head -c "$n"; fi
+else
+d=$(head -n 1 "$said"); d=${{d%%+*}}; [ "$d" -ge $((n / {BLOCK})) ] 2>/dev/null || {{ rm -f "$said"; exit 7; }}
+fi
+k=$((k + {_PIECE_BLOCKS}))
+done
+echo E
+done
+rm -f "$said"
+"""
+_HEAD = re.compile(rb"F (\d+) (\d+) (-?\d+) (\d+) (\d+) ([0-7]+)")
+_PIECE = re.compile(rb"W (\d+) (\d+)")
+_LONGEST_LINE = 200
 # Lines of commands, the data right behind them: N name size, W first-block blocks, T size, E.
 _WRITE = rf"""cd /data || exit 9
 umask 077
@@ -35,22 +65,16 @@ _ZEROS = bytes(BLOCK)
 def send_sparse(source: Mover, target: Mover, files: Sequence[Entry], count: Count) -> list[Entry]:
     """The files that were sent whole, with their facts as they were then: these are still to be set."""
     sent = []
-    by_name = {entry.name: entry for entry in files}
     running = start(target, _WRITE, stdin=True)
     try:
-        for info, content in read_files(source, files, packed=True):
-            name = info.name.encode("utf-8", "surrogateescape")
-            name = name if name.startswith(b"./") else b"./" + name
-            send(target, running, f"N {escaped(name)} {info.size}\n".encode())
-            for first, data in filled(content):
-                send(target, running, b"W %d %d\n" % (first, len(data) // BLOCK) + data)
-                count(len(data))
-            send(target, running, b"T %d\n" % info.size)
-            here = by_name[name]
-            owner = (info.uid, info.gid)
-            sent.append(
-                dataclasses.replace(here, mode=here.kind | info.mode, owner=owner, size=info.size, modified=int(info.mtime))
-            )
+        for entry, content in read_filled(source, files):
+            send(target, running, f"N {escaped(entry.name)} {entry.size}\n".encode())
+            for first, data in content:
+                for begin, run in filled(first, data):
+                    send(target, running, b"W %d %d\n" % (begin, len(run) // BLOCK) + run)
+                    count(len(run))
+            send(target, running, b"T %d\n" % entry.size)
+            sent.append(entry)
         send(target, running, b"E\n")
         running.close_stdin()
         finish(target, running)
@@ -59,34 +83,95 @@ def send_sparse(source: Mover, target: Mover, files: Sequence[Entry], count: Cou
     return sent
 
 
+def read_filled(source: Mover, files: Sequence[Entry]) -> Iterator[tuple[Entry, Iterator[tuple[int, bytes]]]]:
+    """Each file that is still there, with its facts of this moment, and its pieces with anything in them, by their first block.
+
+    All pieces must be read before the next file.
+
+    :raises Shorter: a file became shorter while it was read, or cannot be read to its end
+    """
+    names, reads = listed(b"%d:%s" % (number, entry.name) for number, entry in enumerate(files))
+    script = f"export LC_ALL=C; cd /data || exit 9; {reads} sh -c '{_READ}' sh"
+    running = start(source, script, stdin=True)
+    try:
+        send(source, running, names)
+        running.close_stdin()
+        stream = _Lines(source, pieces(running))
+        while True:
+            line = stream.line()
+            if not line:
+                break
+            head = _HEAD.fullmatch(line)
+            if head is None or int(head[1]) >= len(files):
+                raise Shorter(source)
+            here = files[int(head[1])]
+            size, modified, user, group = (int(head[number]) for number in range(2, 6))
+            mode = here.kind | int(head[6], 8)
+            yield dataclasses.replace(here, mode=mode, owner=(user, group), size=size, modified=modified), _content(source, stream)
+        finish(source, running)
+    finally:
+        running.close()
+
+
+def _content(source: Mover, stream: _Lines) -> Iterator[tuple[int, bytes]]:
+    while True:
+        line = stream.line()
+        if line == b"E":
+            return
+        piece = _PIECE.fullmatch(line)
+        if piece is None or int(piece[2]) > _PIECE_BLOCKS * BLOCK:
+            raise Shorter(source)
+        yield int(piece[1]), stream.read(int(piece[2]))
+
+
+class _Lines:
+    """Lines and data behind them, out of the pieces of a stream."""
+
+    def __init__(self, source: Mover, stream: Iterator[bytes]) -> None:
+        self._source = source
+        self._stream = stream
+        self._held = bytearray()
+
+    def _more(self) -> bool:
+        piece = next(self._stream, b"")
+        self._held += piece
+        return bool(piece)
+
+    def line(self) -> bytes:
+        """Without its newline; empty at the end."""
+        while (end := self._held.find(b"\n", 0, _LONGEST_LINE)) < 0:
+            if len(self._held) >= _LONGEST_LINE or not self._more():
+                if self._held:
+                    raise Shorter(self._source)
+                return b""
+        found = bytes(self._held[:end])
+        del self._held[: end + 1]
+        return found
+
+    def read(self, size: int) -> bytes:
+        while len(self._held) < size:
+            if not self._more():
+                raise Shorter(self._source)
+        found = bytes(self._held[:size])
+        del self._held[:size]
+        return found
+
+
 def escaped(name: bytes) -> str:
     """As printf's %b reads it, without a blank or a newline."""
     return "".join(f"\\0{byte:03o}" for byte in name)
 
 
-def filled(content: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Runs of blocks that are not all zeros: the number of the first, and whole blocks; the last block of all is filled up."""
-    first = 0
-    run = bytearray()
-    for number, block in enumerate(_blocks(content)):
-        if block != _ZEROS:
-            if not run:
-                first = number
-            run += block
-        if run and (block == _ZEROS or len(run) == _MOST_BLOCKS * BLOCK):
-            yield first, bytes(run)
-            run.clear()
-    if run:
-        yield first, bytes(run)
+def filled(first: int, data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Runs of blocks that are not all zeros: the number of the first, and whole blocks; the last block of all is filled up.
 
-
-def _blocks(content: Iterable[bytes]) -> Iterator[bytes]:
-    held = bytearray()
-    for piece in content:
-        held += piece
-        whole = len(held) // BLOCK * BLOCK
-        for begin in range(0, whole, BLOCK):
-            yield bytes(held[begin : begin + BLOCK])
-        del held[:whole]
-    if held:
-        yield bytes(held).ljust(BLOCK, b"\0")
+    :param first: the number of the block that ``data`` begins with
+    """
+    data = data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
+    blocks = [begin for begin in range(0, len(data), BLOCK) if data[begin : begin + BLOCK] != _ZEROS]
+    while blocks:
+        number = 1
+        while number < min(len(blocks), _MOST_BLOCKS) and blocks[number] == blocks[0] + number * BLOCK:
+            number += 1
+        yield first + blocks[0] // BLOCK, data[blocks[0] : blocks[0] + number * BLOCK]
+        del blocks[:number]

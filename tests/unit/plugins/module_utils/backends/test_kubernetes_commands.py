@@ -57,7 +57,7 @@ def ended(code: int = 0) -> bytes:
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 200_001])
 def test_a_frame_holds_its_payload(size: int) -> None:
     payload = os.urandom(size)
-    assert unmasked(framed(payload)) == payload
+    assert unmasked(framed(payload)) == unmasked(framed(payload, sealed=True)) == payload
     assert list(Frames().feed(served(payload))) == [(BINARY, True, payload)]
 
 
@@ -126,7 +126,7 @@ def test_neither_side_blocks_the_other(line) -> None:
     def echo() -> None:
         for _number in range(size // len(piece)):
             theirs.sendall(served(b"\x01" + piece))
-            left = len(piece) + 2 + 8 + 6  # two frames, each with its channel; the second has two bytes
+            left = 2 + 8 + 4 + 1 + len(piece)  # a frame's head, its mask and its channel
             while left > 0:
                 got = theirs.recv(left)
                 if not got:

@@ -197,7 +197,7 @@ class MemoryCluster(ClusterApi):
         for key, pod in wanted.items():
             if key not in self.objects and ("ResourceQuota", key[1], "virt8ra-moved") not in self.objects:
                 self._stored(key, pod, None)
-        for (kind, namespace, name), item in self.objects.items():
+        for (kind, namespace, name), item in list(self.objects.items()):
             ready = sum(1 for key in wanted if key[1] == namespace and key[2].rsplit("-", 1)[0] == name and key in self.objects)
             if kind in ("Deployment", "StatefulSet"):
                 item["status"] = {"readyReplicas": ready, "observedGeneration": 1}

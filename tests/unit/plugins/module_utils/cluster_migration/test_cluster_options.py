@@ -56,6 +56,7 @@ def defaults(spec: dict[str, Any]) -> dict[str, Any]:
     ("change", "message"),
     [
         ({"connections": 0}, "connections=0: must be from 1 to 64"),
+        ({"mover_bandwidth": -1}, "mover_bandwidth=-1: must not be negative; give bytes per second, or 0 for no limit"),
         ({"quiesce_timeout": 0}, "quiesce_timeout=0: must be from 1 to 86400"),
         ({"method": "nodes"}, "run the playbook virt8ra.federation.migrate_cluster_nodes"),
         ({"ready_timeout": -5}, "ready_timeout=-5: must be from 1 to 86400"),

@@ -89,3 +89,16 @@ def test_the_plan_has_both_clusters_and_what_the_engine_found():
     assert [blocker.message for blocker in found.blockers] == ["the user of de may not create configmaps"]
     assert found.estimate["objects"] == 2
     assert found.estimate["objects_seconds"] is not None
+
+
+def test_kinds_that_nobody_tells_of_are_a_warning():
+    class Half(Cluster):
+        silent = ("metrics.k8s.io/v1beta1",)
+
+    source = Half("es")
+    source.put(thing("Namespace", SHOP, ""))
+    prepared = preparing(source)
+    read(prepared, source)
+    assert [one for one in prepared.plan([]).warnings if "announces" in one] == [
+        "es announces metrics.k8s.io/v1beta1, but gets no answer from what serves it: objects of its kinds are not seen"
+    ]

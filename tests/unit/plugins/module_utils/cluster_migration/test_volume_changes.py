@@ -14,7 +14,7 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migrati
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.changes import Changes, Trust, changes
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.comparing import differing_facts
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.listing import Entry
-from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.sending import batches, unpacked
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.sending import batches, shares
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.shell import BLOCK
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.sparse import escaped, filled
 
@@ -108,10 +108,9 @@ def test_facts_that_differ() -> None:
 
 def test_holes_are_not_sent() -> None:
     zeros, ones = bytes(BLOCK), b"1" * BLOCK
-    content = [zeros[:100], zeros[100:] + ones + ones, zeros * 3, b"end"]
-    assert list(filled(content)) == [(1, ones + ones), (6, b"end".ljust(BLOCK, b"\0"))]
-    assert [(first, len(data) // BLOCK) for first, data in filled([ones * 20])] == [(0, 16), (16, 4)]
-    assert list(filled([])) == []
+    assert list(filled(64, zeros + ones + ones + zeros * 3 + b"end")) == [(65, ones + ones), (70, b"end".ljust(BLOCK, b"\0"))]
+    assert [(first, len(data) // BLOCK) for first, data in filled(0, ones * 20)] == [(0, 16), (16, 4)]
+    assert list(filled(0, zeros[:100])) == list(filled(0, b"")) == []
 
 
 def test_names_for_a_shell() -> None:
@@ -123,6 +122,8 @@ def test_batches() -> None:
     assert [names(batch) for batch in batches(files, most_bytes=20)] == [["./0", "./1"], ["./2"], ["./3"]]
     assert [len(batch) for batch in batches(files, most_names=8)] == [2, 2]
     assert list(batches([])) == []
+    files = [entry(f"./{number}", size=10) for number in range(40)]
+    assert [len(batch) for batch in shares(files, 4, least=20, most=80)] == [8, 8, 6, 4, 3, 2, 2, 2, 2, 2, 1]
 
 
 def test_attributes() -> None:
@@ -134,14 +135,3 @@ def test_attributes() -> None:
     assert restore == b"# file: a\\012b\nuser.empty\nuser.x=0x01\n\n"
     assert extra == [(b"c", b"user.z")]
     assert unescaped(b"a\\012b\\134") == b"a\nb\\"
-
-
-def test_a_packed_stream_that_breaks_off() -> None:
-    import gzip
-
-    import pytest
-
-    packed = gzip.compress(b"x" * 100_000)
-    assert b"".join(unpacked([packed[:50], packed[50:]])) == b"x" * 100_000
-    with pytest.raises(EOFError):
-        list(unpacked([packed[:-20]]))
