@@ -89,7 +89,10 @@ def _map(report: Report, findings: Sequence[Report]) -> str:
     key = "".join(f'<span><b class="{kind if kind != "none" else "soft"}">●</b> {word}</span>' for kind, word in _KEYS)
     lost = ", ".join(name for name in sites if name not in places)
     lost = f"<p>Not on the map, as their coordinates are not known: {escape(lost)}</p>" if lost else ""
-    return section("Sites", f'{picture}<p class="key">{key}<span>— round trip, the less of both directions</span></p>{lost}')
+    return section(
+        "Sites",
+        f'<div class="wide">{picture}</div><p class="key">{key}<span>— round trip, the less of both directions</span></p>{lost}',
+    )
 
 
 def _mark(site: Report, kinds: Mapping[str, int]) -> Mark:
@@ -113,7 +116,9 @@ def _scores(report: Report) -> str:
             line = bar([(value or 0.0, "full")], escape(f"{words}: {told}"))
             weight = f", weight {one['weight']:g}" if number(one, "weight") is not None else ""
             figure = "–" if value is None or not assessed else f"{100 * value:.0f} %"
-            rows.append(f'<span>{escape(words)}</span>{line}<span class="n" title="{escape(told + weight)}">{figure}</span>')
+            rows.append(
+                f'<div><span>{escape(words)}</span>{line}<span class="n" title="{escape(told + weight)}">{figure}</span></div>'
+            )
         blocks.append(f'<h3>{escape(title)}</h3><div class="scores">{"".join(rows)}</div>')
     note = '<p class="soft">Shares of what was assessed, by the framework\'s weights: evidence, never an award of a level.</p>'
     return section("Scores", "".join(blocks) + note) if blocks else ""

@@ -32,9 +32,10 @@ font-weight:400;color:var(--soft)} .tiles .bad,.tiles .good,.tiles .warn{color:i
 .bar{display:block;width:100%;height:10px;border-radius:5px}
 .bar .track{fill:var(--track);stroke:none} .bar .pass{fill:var(--good)} .bar .fail{fill:var(--bad)} .bar .waived{fill:var(--warn)}
 .bar .unknown{fill:var(--soft)} .bar .full{fill:var(--copy)}
-.scores{display:grid;grid-template-columns:minmax(0,1fr) minmax(80px,1.2fr) auto;gap:8px 16px;align-items:center;margin:0 0 8px}
+.scores{margin:0 0 10px} .scores div{display:grid;grid-template-columns:minmax(0,1fr) minmax(80px,1.2fr) 48px;gap:2px 16px;
+align-items:center;margin:0 0 6px}
 .scores .n{font-variant-numeric:tabular-nums}
-td .tag,td strong{white-space:nowrap} td:last-child{min-width:180px}
+td .tag,td strong{white-space:nowrap} th:not(:first-child){min-width:72px}
 h3{font-size:15px;margin:14px 0 8px}
 .filter{position:absolute;opacity:0;pointer-events:none}
 .filters{display:flex;flex-wrap:wrap;gap:8px;margin:0 0 12px}
@@ -48,7 +49,7 @@ details>summary{cursor:pointer;list-style:none} details>summary::-webkit-details
 .within{padding:0 0 14px 20px} .within p{color:var(--soft);font-size:14px}
 .finding{border-left:3px solid var(--line);padding:0 0 0 12px;margin:0 0 4px}
 .finding>summary{display:flex;gap:2px 10px;flex-wrap:wrap;padding:4px 0;font-size:14px;align-items:baseline}
-.finding .who{font-weight:600} .finding .why{flex:1 1 260px;min-width:0}
+.finding .who{font-weight:600} .finding .why{flex:1 1 260px;min-width:0;max-height:4.5em;overflow:hidden} .finding[open] .why{max-height:none}
 .finding.fail{border-color:var(--bad)} .finding.waived,.finding.error{border-color:var(--warn)} .finding.pass{border-color:var(--good)}
 .tag{font-size:12px;font-weight:700;flex:none} .tag.fail{color:var(--bad)} .tag.pass{color:var(--good)}
 .tag.waived,.tag.error{color:var(--warn)} .tag.not_assessed,.tag.not_applicable{color:var(--soft)}
@@ -59,8 +60,8 @@ margin:4px 0 8px;white-space:pre-wrap;overflow-wrap:anywhere}
 .changes{margin:0;padding:0;list-style:none} .changes li{padding:3px 0}
 :focus-visible+.filters label,summary:focus-visible,.filter:focus-visible{outline:2px solid var(--copy);outline-offset:2px}
 @media (max-width:600px){body{padding:18px 12px 32px}section{padding:14px 12px}h1{font-size:24px}.within{padding-left:6px}
-.map .name{font-size:22px}.map .small,.map .rtt{display:none}.map .count{font-size:13px}
-.scores{grid-template-columns:1fr auto}.scores svg{grid-column:1/3;grid-row:auto}}
+.wide table{min-width:660px} .wide .map{min-width:680px}
+.scores div{grid-template-columns:1fr auto} .scores .bar{grid-row:2;grid-column:1/3}}
 @media print{.filters{display:none}.control,.finding{break-inside:avoid}section.findings{break-inside:auto}}
 """
 
