@@ -89,3 +89,7 @@ class MigrationFailed(FederationError):
 
 class NoPlaceError(FederationError):
     """No placement keeps all rules; nothing was touched, and ``details`` say what excludes what."""
+
+
+class ComplianceError(FederationError):
+    """Compliance could not be judged; this is no finding."""

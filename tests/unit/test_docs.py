@@ -345,6 +345,7 @@ LAYERS = {
     "library": 8,
     "migration": 8,
     "bundle": 8.5,
+    "compliance": 8.6,
     "cluster_migration": 8.5,
     "options": 9,
     "module": 9,
