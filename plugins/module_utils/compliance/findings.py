@@ -46,6 +46,11 @@ class Finding(Portable):
         """By which findings are sorted and compared: control, type, site, name."""
         return self.control, self.subject["type"], self.subject["site"], self.subject["name"]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Its evidence and its parameters are not copied: many findings share them."""
+        shallow = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**shallow, "clauses": [clause.to_dict() for clause in self.clauses], "offending": list(self.offending)}
+
 
 @dataclass(frozen=True)
 class Report(Portable):
@@ -68,13 +73,19 @@ class Report(Portable):
             remedy = "give evidence of at least one subject to which a control of the profile applies"
             raise ComplianceError("there is no finding at all", option="profile", value=self.profile.get("name"), remedy=remedy)
         ordered = sorted(self.findings, key=lambda finding: finding.key)
-        data = {**super().to_dict(), "findings": [finding.to_dict() for finding in ordered]}
-        first = ("generated", "today", "profile", "federation", "sites", "links")
         return {
             "schema": SCHEMA,
-            **{key: data[key] for key in first},
+            "generated": self.generated,
+            "today": self.today,
+            "profile": self.profile,
+            "federation": self.federation,
+            "sites": list(self.sites),
+            "links": list(self.links),
             "summary": summary(ordered),
-            **{key: data[key] for key in ("scores", "findings", "waivers", "changes")},
+            "scores": list(self.scores),
+            "findings": [finding.to_dict() for finding in ordered],
+            "waivers": list(self.waivers),
+            "changes": self.changes,
         }
 
 
