@@ -13,6 +13,8 @@ function                           result
 ``matches(text, pattern)``         whether the whole text matches a shell pattern such as ``*.example.eu``
 ``lower(text)``                    the text in small letters
 ``version_at_least(one, other)``   whether a version such as ``1.32.4`` is not older than another
+``each_with(list, mapping)``       each mapping of the list with these keys as well, as a filter sees only its item:
+                                   ``each_with(facts.peers, {nets: parameters.nets})[?!in_networks(address, nets)]``
 ``eea()``                          the countries of the European Union and the EEA, ISO 3166-1
 =================================  =======================================================================
 
@@ -102,6 +104,7 @@ def _own_functions(now: datetime) -> dict[str, tuple[Callable[..., Any], tuple[d
         "matches": (lambda _self, text, pattern: fnmatch.fnmatchcase(text, pattern), (_TEXT, _TEXT)),
         "lower": (lambda _self, text: text.lower(), (_TEXT,)),
         "version_at_least": (lambda _self, one, other: _version(one) >= _version(other), (_TEXT, _TEXT)),
+        "each_with": (lambda _self, items, more: [{**item, **more} for item in items], (_LIST, {"types": ["object"]})),
         "eea": (lambda _self: sorted(EEA), ()),
     }
 
@@ -164,7 +167,7 @@ def _calls(node: Any) -> Iterator[tuple[str, int]]:
 
 
 def _known(table: Mapping[str, Any]) -> str:
-    own = ("days_since", "days_until", "in_networks", "without", "matches", "lower", "version_at_least", "eea")
+    own = ("days_since", "days_until", "in_networks", "without", "matches", "lower", "version_at_least", "each_with", "eea")
     return f"JMESPath's own functions or {', '.join(name for name in own if name in table)}"
 
 

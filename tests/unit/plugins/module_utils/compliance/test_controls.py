@@ -107,6 +107,7 @@ def test_parameters_are_changed_in_kind():
         ("lower('ABC')", "abc"),
         ("version_at_least('v1.32.4+k3s1', '1.32.4')", True),
         ("version_at_least('1.9', '1.10')", False),
+        ("each_with([{a: `1`}, {a: `3`}], {most: `2`})[?a > most].a", [3]),
         ("contains(eea(), 'NO')", True),
         ("contains(eea(), 'CH')", False),
     ],
