@@ -138,14 +138,14 @@ class _Bench:
         """Why it cannot be judged; empty where it can."""
         if subject.fault:
             return subject.fault
+        if control.attested and attestation is None:
+            return f"site {subject.site} has no attestation of {control.attested}"
         for area in control.needs:
             fact = subject.facts.get(area)
             if fact is None:
                 return f"{area} was not measured"
             if "error" in fact:
                 return f"{area} could not be measured: {fact['error']}"
-        if control.attested and attestation is None:
-            return f"site {subject.site} has no attestation of {control.attested}"
         return ""
 
     def _judged(self, control: Control, seen: dict[str, Any]) -> _Verdict:
