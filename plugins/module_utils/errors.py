@@ -93,3 +93,7 @@ class NoPlaceError(FederationError):
 
 class ComplianceError(FederationError):
     """Compliance could not be judged; this is no finding."""
+
+
+class FindingsFailed(FederationError):
+    """Compliance was judged, and what was found is not good enough; ``details`` are the module's result."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ComplianceError, InputError
+from ..errors import ComplianceError, FindingsFailed, InputError
 from ..latency import Latency
 from ..model import Site
 from ..waivers import Waiver
@@ -23,6 +23,8 @@ from .public_pages import add_public_pages
 from .scores import scores
 from .subjects import read_subjects
 from .waivers import shown
+
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ def assess(known: Known) -> Report:
     ids = frozenset(control.id for control in known.controls)
     found = judge(Case(known.federation, known.sites, chosen, known.waivers, known.today, ids), subjects)
     measured = [newest, *(latency.measured_at for latency in known.latencies)]
+    generated = max(measured) or f"{known.today}T00:00:00Z"
     return Report(
-        generated=max(measured) or f"{known.today}T00:00:00Z",
+        generated=generated,
         today=known.today,
         profile={"name": known.profile.name, "title": known.profile.title, "controls": [control.id for control in chosen]},
         federation=known.federation,
@@ -67,7 +70,7 @@ def assess(known: Known) -> Report:
         findings=tuple(found),
         scores=scores(known.profile.scoring, found),
         waivers=shown(known.waivers, known.today),
-        changes=changes(known.previous, found),
+        changes=changes(known.previous, found, generated),
     )
 
 
@@ -92,6 +95,18 @@ def failing(findings: Iterable[Finding], fail_on: str) -> list[Finding]:
         return []
     least = SEVERITIES.index(fail_on)
     return [one for one in findings if one.result == "fail" and not one.waived and SEVERITIES.index(one.severity) >= least]
+
+
+def reached(findings: Iterable[Finding], fail_on: str, result: dict[str, Any]) -> dict[str, Any]:
+    """The module's result with its verdict; FindingsFailed, with the same result as its details, where the run fails."""
+    found = failing(findings, fail_on)
+    names = [f"{one.control} of {one.subject['name']} at {one.subject['site']}" for one in sorted(found, key=lambda one: one.key)]
+    whole = {**result, "verdict": "fail" if found else "pass", "failing": names}
+    if found:
+        error = FindingsFailed(f"{len(names)} findings fail at severity {fail_on} or above: {', '.join(names[:_NAMED])}")
+        error.details = {key: value for key, value in whole.items() if key != "diff"}
+        raise error
+    return whole
 
 
 def check_errors(findings: Iterable[Finding]) -> None:

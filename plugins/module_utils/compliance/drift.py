@@ -30,15 +30,20 @@ def read_previous(text: str, option: str = "previous") -> dict[str, Any] | None:
     return report
 
 
-def changes(previous: Mapping[str, Any] | None, findings: Iterable[Finding]) -> dict[str, Any]:
+def changes(previous: Mapping[str, Any] | None, findings: Iterable[Finding], generated: str = "") -> dict[str, Any]:
     """``{previous, new_fails, fixed, other}``, lists of ``{control, subject, before, after}``.
 
     ``before`` or ``after`` is null for what was not judged then, or is not any more. Fixed is only what passes now.
+    A report of the same evidence with the same results is not a previous one but this one, and keeps what it told.
+
+    :param generated: of the new report
     """
     if previous is None:
         return {key: list(value) if isinstance(value, list) else value for key, value in NOTHING.items()}
     before = {_key(one["control"], one["subject"]): one["result"] for one in previous.get("findings", ())}
     after = {finding.key: finding.result for finding in findings}
+    if before == after and previous.get("generated") == generated and isinstance(previous.get("changes"), dict):
+        return dict(previous["changes"])
     told: dict[str, Any] = {"previous": previous.get("generated"), "new_fails": [], "fixed": [], "other": []}
     for key in sorted({*before, *after}):
         old, new = before.get(key), after.get(key)

@@ -66,9 +66,14 @@ def _network(cidr: str) -> Any:
     return ipaddress.ip_network(cidr, strict=False)
 
 
+@lru_cache(maxsize=65536)
+def _address(written: str) -> Any:
+    one = ipaddress.ip_address(written.partition("%")[0])
+    return getattr(one, "ipv4_mapped", None) or one
+
+
 def _in_networks(address: str, cidrs: list[str]) -> bool:
-    one = ipaddress.ip_address(address.partition("%")[0])
-    one = getattr(one, "ipv4_mapped", None) or one
+    one = _address(address)
     return any(one.version == network.version and one in network for network in map(_network, cidrs))
 
 
