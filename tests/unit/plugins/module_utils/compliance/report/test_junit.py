@@ -43,7 +43,7 @@ def test_hostile_texts_stay_texts():
     root = ElementTree.fromstring(junit(sample()).encode())
     names = [case.get("name") for case in root.iter("testcase")]
     assert any(HOSTILE["markup"] in name for name in names) and any(
-        "bell� null� escape�[31m tab�line�next" in name for name in names
+        "bell� null� escape�[31m tab� line�next" in name for name in names
     )
     assert {one.tag for one in root.iter()} == {"testsuites", "testsuite", "testcase", "failure", "error", "skipped"}
 
