@@ -14,6 +14,7 @@ from typing import Any
 from ..files import read_text, write_text
 from .report.junit import junit
 from .report.oscal import assessment_results
+from .report.page import html
 
 FINDINGS = "findings.json"
 
@@ -24,6 +25,7 @@ def texts(report: Mapping[str, Any]) -> dict[str, str]:
         FINDINGS: json.dumps(report, ensure_ascii=False, separators=(",", ":")) + "\n",
         "assessment-results.json": assessment_results(report),
         "junit.xml": junit(report),
+        "index.html": html(report),
     }
 
 
