@@ -19,6 +19,8 @@ _LETTER, _LINE, _DOT = 7.2, 17.0, 10.0
 # Degrees of longitude that a map shows at least and at most.
 _LEAST, _MOST = 16.0, 66.0
 _LONGEST = 28
+# How much of a coast's lines is bent at each of their ends.
+_ROUND = 0.32
 
 Box = tuple[float, float, float, float]
 
@@ -91,10 +93,11 @@ class Map:
             return ""
         if all(y < -beyond for _x, y in corners) or all(y > HEIGHT + beyond for _x, y in corners):
             return ""
-        middles = [((x + u) / 2, (y + v) / 2) for (x, y), (u, v) in zip(corners, [*corners[1:], corners[0]])]
-        start = middles[-1]
-        curves = "".join(f"Q{x:.0f} {y:.0f} {u:.0f} {v:.0f}" for (x, y), (u, v) in zip(corners, middles))
-        return f"M{start[0]:.0f} {start[1]:.0f}{curves}Z"
+        drawn = []
+        for before, (x, y), after in zip([corners[-1], *corners], corners, [*corners[1:], corners[0]]):
+            (a, b), (u, v) = (((1 - _ROUND) * x + _ROUND * p, (1 - _ROUND) * y + _ROUND * q) for p, q in (before, after))
+            drawn.append(f"{a:.0f} {b:.0f}Q{x:.0f} {y:.0f} {u:.0f} {v:.0f}")
+        return f"M{'L'.join(drawn)}Z"
 
     def _lines(self) -> str:
         """Every fifth meridian and parallel."""

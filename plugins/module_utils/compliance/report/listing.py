@@ -19,13 +19,14 @@ from .style import KINDS
 # What a page shows of one piece; findings.json has all of it.
 _SHOWN = 3000
 _WORDS = {
-    "pass": ("✓", "pass"),
     "fail": ("✗", "fail"),
     "waived": ("⚑", "waived"),
     "error": ("!", "error"),
     "not_assessed": ("?", "not assessed"),
+    "pass": ("✓", "pass"),
     "not_applicable": ("–", "not applicable"),
 }
+_ORDER = {kind: place for place, kind in enumerate(_WORDS)}
 _FILTERS = {"fail": "fail", "waived": "waived", "error": "unknown", "not_assessed": "unknown", "pass": "pass"}
 
 Finding = Mapping[str, Any]
@@ -56,7 +57,7 @@ def _control(findings: Sequence[Finding], shown: dict[int, str]) -> str:
     kinds = Counter(kind_of(one) for one in findings)
     has = " ".join(sorted({f"has-{_FILTERS[kind]}" for kind in kinds if kind in _FILTERS}))
     told = " · ".join(f"{kinds[kind]} {_WORDS[kind][1]}" for kind in _WORDS if kinds[kind])
-    worst = next(kind for kind in ("fail", "error", "waived", "not_assessed", "pass", "not_applicable") if kinds[kind])
+    worst = next(kind for kind in _WORDS if kinds[kind])
     severity = plain(first.get("severity"))
     clauses = "; ".join(
         f"{plain(clause.get('framework'))} {plain(clause.get('clause'))}".strip() for clause in mappings(first, "clauses")
@@ -64,7 +65,7 @@ def _control(findings: Sequence[Finding], shown: dict[int, str]) -> str:
     words = [plain(first.get("how")), clauses, f"judged with {_cut(first['parameters'])}" if first.get("parameters") else ""]
     remedy = f"<p>Remedy: {escape(plain(first['remedy']))}</p>" if first.get("remedy") and kinds["fail"] else ""
     # Those to look at come first; within each kind the order of the report stays.
-    order = sorted(findings, key=lambda one: list(_WORDS).index(kind_of(one)) if kind_of(one) != "pass" else len(_WORDS))
+    order = sorted(findings, key=lambda one: _ORDER[kind_of(one)])
     return (
         f'<details class="control {has}"{" open" if worst == "fail" and len(findings) <= 40 else ""}><summary>'
         f'<span class="id">{escape(plain(first["control"]))}</span><span class="title">{escape(plain(first.get("title")))}</span>'

@@ -109,9 +109,9 @@ def _scores(report: Report) -> str:
             value, assessed = number(one, "score"), whole(one, "assessed")
             told = f"{whole(one, 'passed')} of {assessed}" if assessed else "not assessed"
             words = f"{plain(one.get('objective'))} {plain(one.get('title'))}"
-            line = bar([((value or 0.0) / 100, "full")], escape(f"{words}: {told}"))
+            line = bar([(value or 0.0, "full")], escape(f"{words}: {told}"))
             weight = f", weight {one['weight']:g}" if number(one, "weight") is not None else ""
-            figure = "–" if value is None or not assessed else f"{value:.0f} %"
+            figure = "–" if value is None or not assessed else f"{100 * value:.0f} %"
             rows.append(f'<span>{escape(words)}</span>{line}<span class="n" title="{escape(told + weight)}">{figure}</span>')
         blocks.append(f'<h3>{escape(title)}</h3><div class="scores">{"".join(rows)}</div>')
     note = '<p class="soft">Shares of what was assessed, by the framework\'s weights: evidence, never an award of a level.</p>'
@@ -120,7 +120,7 @@ def _scores(report: Report) -> str:
 
 def _score(score: Report) -> str:
     value = number(score, "score")
-    return "" if value is None else f": {value:.1f} %"
+    return "" if value is None else f": {100 * value:.1f} %"
 
 
 def _changes(report: Report) -> str:

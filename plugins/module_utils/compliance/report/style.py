@@ -8,8 +8,8 @@ from __future__ import annotations
 from ...page.style import BASE, SCHEME
 
 _COLOURS = """
-:root{--sea:#eaf1f7;--land:#fbfcfd;--coast:#c3cedb;--grid:#dbe5ee;--link:#5b7ea8;--warn:#9a5b00;--warnground:#fff3dc}
-@media screen and (prefers-color-scheme:dark){:root{--sea:#111922;--land:#222c38;--coast:#3c4a5a;--grid:#19232e;--link:#7d9dc4;
+:root{--sea:#dde9f3;--land:#fafbfc;--coast:#aebfd0;--grid:#cfdeeb;--link:#5b7ea8;--warn:#9a5b00;--warnground:#fff3dc}
+@media screen and (prefers-color-scheme:dark){:root{--sea:#0f1720;--land:#243040;--coast:#46586c;--grid:#182330;--link:#7d9dc4;
 --warn:#f0b04f;--warnground:#2f2413}}
 """
 
@@ -34,6 +34,7 @@ font-weight:400;color:var(--soft)} .tiles .bad,.tiles .good,.tiles .warn{color:i
 .bar .unknown{fill:var(--soft)} .bar .full{fill:var(--copy)}
 .scores{display:grid;grid-template-columns:minmax(0,1fr) minmax(80px,1.2fr) auto;gap:8px 16px;align-items:center;margin:0 0 8px}
 .scores .n{font-variant-numeric:tabular-nums}
+td .tag,td strong{white-space:nowrap} td:last-child{min-width:180px}
 h3{font-size:15px;margin:14px 0 8px}
 .filter{position:absolute;opacity:0;pointer-events:none}
 .filters{display:flex;flex-wrap:wrap;gap:8px;margin:0 0 12px}

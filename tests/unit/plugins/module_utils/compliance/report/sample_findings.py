@@ -156,11 +156,19 @@ def report(findings: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         "weight": 10,
         "passed": 17,
         "assessed": 25,
-        "score": 68.0,
+        "score": 0.68,
     }
-    second = {"objective": "SOV-2", "title": "Legal and jurisdictional", "weight": 10, "passed": 6, "assessed": 7, "score": 85.7}
+    second = {"objective": "SOV-2", "title": "Legal and jurisdictional", "weight": 10, "passed": 6, "assessed": 7, "score": 0.8571}
     none = {"objective": "SOV-8", "title": "Environmental sustainability", "weight": 5, "passed": 0, "assessed": 0, "score": None}
-    scores = [{"framework": "CSF", "title": "Cloud Sovereignty Framework, 2026", "of": [second, objective, none], "score": 75.4}]
+    scores = [
+        {
+            "framework": "CSF",
+            "title": "Cloud Sovereignty Framework, 2026",
+            "source": "calculator of June 2026",
+            "of": [second, objective, none],
+            "score": 0.6144,
+        }
+    ]
     return {
         "schema": "virt8ra.federation/findings/1",
         "generated": "2026-11-25T12:00:00Z",
