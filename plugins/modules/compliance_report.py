@@ -83,8 +83,13 @@ options:
     type: bool
     default: false
   signing_key:
-    description: An Ed25519 private key in PEM. With it, C(SHA256SUMS) and its signature C(SHA256SUMS.sig) are written too.
+    description:
+      - An Ed25519 private key in PEM. With it, C(manifest.json) has the digests of the files, and each file a signature C(NAME.sig).
+      - Without it, signatures of an earlier report are removed, as they would not be of this one.
     type: path
+  signing_passphrase:
+    description: The passphrase of the key, where it has one.
+    type: str
 extends_documentation_fragment:
   - virt8ra.federation.attributes
 seealso:
@@ -141,12 +146,12 @@ files:
 """
 
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.assessing import assess, check_errors, reached
-from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.outputs import changed, texts, write
+from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.drift import results
 from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.profiles import FAIL_ON
+from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.report.files import write_all
 from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.request import read_request
 from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
 
@@ -155,18 +160,16 @@ def work(module: FederationModule) -> dict[str, Any]:
     request = read_request(module.params, datetime.now(timezone.utc).date().isoformat())
     report = assess(request.known)
     data = report.to_dict()
-    files = request.signed(texts(data))
-    diff = changed(request.folder, files)
-    if diff["after"] and not module.check_mode:
-        write(request.folder, files)
+    secrets = (module.params["signing_key"], module.params["signing_passphrase"])
+    written = write_all(data, request.folder, *secrets, check_mode=module.check_mode)
     check_errors(report.findings)
     result = {
-        "changed": bool(diff["after"]),
+        "changed": bool(written.changed),
         "summary": data["summary"],
         "scores": {one["framework"]: one["score"] for one in data["scores"]},
         "changes": {kind: len(data["changes"][kind]) for kind in ("new_fails", "fixed", "other")},
-        "files": [str(Path(request.folder) / name) for name in sorted(files)],
-        "diff": diff,
+        "files": list(written.paths),
+        "diff": {"before": results(request.known.previous), "after": results(data)} if written.changed else None,
     }
     return reached(report.findings, request.fail_on, result)
 
@@ -192,6 +195,7 @@ def main() -> None:
             "today": {"type": "str"},
             "public_pages": {"type": "bool", "default": False},
             "signing_key": {"type": "path", "no_log": False},
+            "signing_passphrase": {"type": "str", "no_log": True},
         },
         work,
     )

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.assessing import assess
-from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.outputs import texts, write
+from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.report.files import write_all
 from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.request import read_request
 
 from .bench import ROOT, Lab, Row, repeats
@@ -88,7 +88,7 @@ def params(folder: Path) -> dict[str, Any]:
         "profile": "all",
         "fail_on": "never",
         "folder": str(folder / "out"),
-        **dict.fromkeys(("previous", "today", "signing_key")),
+        **dict.fromkeys(("previous", "today", "signing_key", "signing_passphrase")),
         "public_pages": False,
     }
 
@@ -102,8 +102,7 @@ def measure() -> None:
         request = read_request(given, "2026-11-25")
         report = assess(request.known)
         judged = time.monotonic()
-        files = texts(report.to_dict())
-        write(request.folder, files)
+        files = write_all(report.to_dict(), request.folder).paths
         ended = time.monotonic()
     finally:
         shutil.rmtree(folder)

@@ -334,6 +334,7 @@ LAYERS = {
     "rules": 2.5,
     "waivers": 2.5,
     "progress": 3,
+    "page": 4,
     "model": 3,
     "images": 4,
     "selection": 4,

@@ -30,6 +30,15 @@ def read_previous(text: str, option: str = "previous") -> dict[str, Any] | None:
     return report
 
 
+def results(report: Mapping[str, Any] | None) -> dict[str, str]:
+    """The result of each finding, as people compare them; empty for no report."""
+    findings = [] if report is None else report["findings"]
+    return {
+        f"{one['control']} of {one['subject']['type']} {one['subject']['name']} at {one['subject']['site']}": one["result"]
+        for one in findings
+    }
+
+
 def changes(previous: Mapping[str, Any] | None, findings: Iterable[Finding], generated: str = "") -> dict[str, Any]:
     """``{previous, new_fails, fixed, other}``, lists of ``{control, subject, before, after}``.
 

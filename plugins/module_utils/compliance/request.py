@@ -20,9 +20,9 @@ from ..waivers import Waiver
 from .assessing import Known
 from .controls import read_controls, read_documents
 from .drift import read_previous
-from .outputs import FINDINGS
 from .profiles import find_profile
-from .signing import Signer
+from .report.files import NAMES
+from .report.signing import read_key
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,6 @@ class Request:
     known: Known
     folder: str
     fail_on: str
-    signer: Signer | None
-
-    def signed(self, files: dict[str, str]) -> dict[str, str]:
-        """With their signature, where a key was given."""
-        return files if self.signer is None else self.signer.signed(files)
 
 
 def read_request(params: Mapping[str, Any], now: str) -> Request:
@@ -46,6 +41,8 @@ def read_request(params: Mapping[str, Any], now: str) -> Request:
     """
     folder = str(params["folder"])
     check_folder(folder, "folder")
+    if params["signing_key"]:
+        read_key(params["signing_key"], params["signing_passphrase"])
     given = params
     fields = Fields(given, "")
     sites = fields.each("sites", Site.from_dict)
@@ -61,11 +58,10 @@ def read_request(params: Mapping[str, Any], now: str) -> Request:
         profile=profile,
         waivers=fields.each("waivers", Waiver.from_dict),
         today=_today(given["today"] or now),
-        previous=read_previous(read_text(given["previous"] or str(Path(folder) / FINDINGS))),
+        previous=read_previous(read_text(given["previous"] or str(Path(folder) / NAMES[0]))),
         fetch_pages=fields.boolean("public_pages", False),
     )
-    signer = Signer(given["signing_key"]) if given["signing_key"] else None
-    return Request(known, folder, given["fail_on"] or profile.fail_on, signer)
+    return Request(known, folder, given["fail_on"] or profile.fail_on)
 
 
 def _today(written: str) -> str:
