@@ -30,14 +30,16 @@ def lines(document: Mapping[str, Any], depth: int) -> str:
         raise InputError(
             f"cannot be written as JSON ({error})", option="report", remedy="give strings, numbers, lists and mappings"
         ) from None
-    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+    if not text.isascii():
+        text = _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text + "\n"
 
 
 def _lines(value: Any, depth: int, indent: str) -> str:
-    if not depth or not isinstance(value, (Mapping, list, tuple)) or not value:
+    if not depth or not isinstance(value, (dict, list, tuple)) or not value:
         return compact(value)
     inner = indent + " "
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         entries = [f"{inner}{compact(str(key))}: {_lines(value[key], depth - 1, inner)}" for key in sorted(value)]
         opened, closed = "{}"
     else:

@@ -15,6 +15,7 @@ from ...page.map import Map, Mark, pairs, place_of
 from ...page.pieces import bar, cells, section, table, tiles
 from ...shown import mapping, mappings, number, plain, whole, written
 from .listing import kind_of, listing
+from .scopes import scope_words
 from .style import SHEET
 
 Report = Mapping[str, Any]
@@ -153,12 +154,11 @@ def _waivers(report: Report) -> str:
         state, sign = (
             ("expired", "fail") if waiver.get("expired") else ("due soon", "waived") if waiver.get("due") else ("holds", "soft")
         )
-        scope = waiver.get("scope")
         rows.append(
             cells(
                 f'<span class="tag {sign}">{state}</span>',
                 f"<strong>{escape(plain(waiver.get('control')))}</strong>",
-                escape(plain(scope)),
+                escape(scope_words(waiver.get("scope"))),
                 escape(plain(waiver.get("owner"))),
                 f"#{escape(plain(waiver.get('expires')))}",
                 escape(plain(waiver.get("reason"))),

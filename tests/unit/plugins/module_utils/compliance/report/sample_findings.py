@@ -97,14 +97,14 @@ def sample() -> dict[str, Any]:
             findings.append(finding(control, str(site["name"]), f"kvm1.{site['name']}.example", result, reason))
     waiver = {
         "control": "KEY-01",
-        "scope": "kvm2.arsys-logrono.example",
+        "scope": {"site": [], "type": ["hypervisor"], "name": ["kvm2.arsys-*"]},
         "reason": HOSTILE["markup"],
         "owner": "Ana",
         "expires": "2026-12-20",
     }
     old = {
         "control": "KEY-04",
-        "scope": "bit-ede",
+        "scope": {"site": ["bit-ede"], "type": [], "name": []},
         "reason": HOSTILE["control"],
         "owner": HOSTILE["quotes"],
         "expires": "2026-11-01",

@@ -8,9 +8,14 @@ from __future__ import annotations
 import copy
 import json
 import re
+import uuid
 
 import pytest
-from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.report.oscal import VERSION, assessment_results
+from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.report.oscal import (
+    NAMESPACE,
+    VERSION,
+    assessment_results,
+)
 from sample_findings import HOSTILE, finding, large, report, sample
 from trestle.oscal import OSCAL_VERSION
 from trestle.oscal.assessment_results import AssessmentResults
@@ -74,6 +79,14 @@ def test_the_same_report_gives_the_same_bytes_and_another_one_another_document()
     before, after = (json.loads(assessment_results(one))["assessment-results"] for one in (sample(), changed))
     assert before["uuid"] != after["uuid"]
     assert [one["uuid"] for one in before["results"][0]["findings"]] == [one["uuid"] for one in after["results"][0]["findings"]]
+
+
+def test_an_identifier_is_a_uuid5_of_what_it_names():
+    one = finding(("LOC-01", "t", "low", "measured", "CSF", "1", "r"), "ionos-berlin", "kvm1", "pass", "x")
+    told = result(report([one]))["observations"][0]
+    words = "virt8ra\x00observation\x00LOC-01\x00hypervisor\x00ionos-berlin\x00kvm1"
+    assert told["uuid"] == str(uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, NAMESPACE), words))
+    assert {"name": "severity", "ns": NAMESPACE, "value": "low"} in told["props"]
 
 
 def test_control_characters_do_not_reach_it():
