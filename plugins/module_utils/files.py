@@ -45,3 +45,14 @@ def write_bytes(path: str, content: bytes) -> None:
         with contextlib.suppress(OSError):
             Path(partial).unlink()
         raise InputError(f"cannot be written ({error})", option="path", value=path, remedy="give another path") from error
+
+
+def check_folder(path: str, option: str) -> None:
+    """InputError where no file could be written into the folder, or where it cannot be made; nothing is made."""
+    folder = Path(path)
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise InputError(f"cannot be written ({folder} is no folder)", option=option, value=path, remedy="give another path")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"cannot be written ({folder} may not be)", option=option, value=path, remedy="give another path")
