@@ -62,6 +62,17 @@ $(BUILD)/.kubectl: bindep.txt
 	fi
 	@touch $@
 
+# Only the tests of pages need it.
+$(BUILD)/.chromium: bindep.txt
+	@mkdir -p $(BUILD)
+	@if ! command -v chromium chromium-browser google-chrome > /dev/null; then \
+	    package=$$(sed -n 's/^\([a-z0-9.+-]\+\) *\[platform:dpkg chromium\].*/\1/p' bindep.txt); \
+	    echo "==> installing the OS package $$package"; \
+	    apt-get -qq update; \
+	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $$package fonts-dejavu-core > $(BUILD)/packages.log; \
+	fi
+	@touch $@
+
 # The link by which ansible.cfg finds this checkout as the collection virt8ra.federation.
 $(COLLECTION):
 	@mkdir -p $(dir $@)
@@ -120,7 +131,7 @@ second-core: lab $(TEST_READY)
 unit: $(TEST_READY)
 	pytest tests/unit
 
-integration: lab $(TEST_READY)
+integration: lab $(TEST_READY) $(BUILD)/.chromium
 	pytest tests/integration
 
 # Without kubeconfigs the pair is two doubles of an API server.
@@ -132,7 +143,7 @@ CLUSTER_TESTS := tests/e2e $(wildcard $(addprefix tests/integration/test_,cluste
 LAB_TESTS := $(filter-out $(CLUSTER_TESTS),$(wildcard tests/integration/test_*.py))
 
 # What needs no lab but only doubles goes beside what waits for guests.
-test: lint sanity lab second-core $(BUILD)/.kubectl
+test: lint sanity lab second-core $(BUILD)/.kubectl $(BUILD)/.chromium
 	pytest tests/unit
 	@echo "==> the tests of clusters go beside those on the lab, and are shown after them"
 	@pytest $(CLUSTER_TESTS) > $(BUILD)/clusters.log 2>&1 & clusters=$$!; failed=0; \
