@@ -134,7 +134,8 @@ def _use(used: int, total: int, show: Any) -> str:
     if total <= 0:
         return '<span class="soft">not known</span>'
     told = escape(f"{show(used)} of {show(total)}, {show(max(0, total - used))} free")
-    return f"{bar([(used / total, 'full')], told)}{told}"
+    free = escape(show(max(0, total - used)))
+    return f'{bar([(used / total, "full")], told)}{escape(show(used))} of {escape(show(total))}<br><small class="soft">{free} free</small>'
 
 
 def _migrations(data: Data) -> str:

@@ -29,13 +29,13 @@ _SHAPES = """
 .tiles .bad dd{color:var(--bad)} .tiles .good dd{color:var(--good)} .tiles .warn dd{color:var(--warn)} .tiles dd small{font-size:13px;
 font-weight:400;color:var(--soft)} .tiles .bad,.tiles .good,.tiles .warn{color:inherit}
 .tiles{grid-template-columns:repeat(auto-fit,minmax(128px,1fr))}
-.bar{display:block;width:100%;height:10px;border-radius:5px}
+.bar,.wide .bar{display:block;width:100%;min-width:0;height:10px;border-radius:5px} td .bar{margin:6px 0 3px}
 .bar .track{fill:var(--track);stroke:none} .bar .pass{fill:var(--good)} .bar .fail{fill:var(--bad)} .bar .waived{fill:var(--warn)}
 .bar .unknown{fill:var(--soft)} .bar .full{fill:var(--copy)}
 .scores{margin:0 0 10px} .scores div{display:grid;grid-template-columns:minmax(0,1fr) minmax(80px,1.2fr) 48px;gap:2px 16px;
 align-items:center;margin:0 0 6px}
 .scores .n{font-variant-numeric:tabular-nums}
-td .tag,td strong{white-space:nowrap} th:not(:first-child){min-width:72px}
+th,td{overflow-wrap:break-word;max-width:320px} td .tag{white-space:nowrap}
 h3{font-size:15px;margin:14px 0 8px}
 .filter{position:absolute;opacity:0;pointer-events:none}
 .filters{display:flex;flex-wrap:wrap;gap:8px;margin:0 0 12px}
