@@ -17,7 +17,7 @@ from .coast import COASTS
 WIDTH, HEIGHT = 960.0, 560.0
 _LETTER, _LINE, _DOT = 7.2, 17.0, 10.0
 # Degrees of longitude that a map shows at least and at most.
-_LEAST, _MOST = 16.0, 66.0
+_LEAST, _MOST = 16.0, 90.0
 _LONGEST = 28
 # How much of a coast's lines is bent at each of their ends.
 _ROUND = 0.32
