@@ -72,6 +72,8 @@ options:
         description:
           - Statements about the site that compliance reports cite. Placement takes the C(claim) of each as a certification, unless its
             C(value) is false, or C(issued) and C(expires) say that it does not hold today.
+          - The keys that mean something are C(claim), C(value), C(evidence) (the URL of the document), C(sha256) (its digest),
+            C(issuer), C(issued) and C(expires). An attestation that a control uses needs C(expires).
         type: list
         elements: dict
         default: []
@@ -183,4 +185,32 @@ options:
         type: str
         choices: [any, bios, uefi]
         default: any
+  waivers:
+    description: Findings that somebody bears for a while. A waiver turns no finding into a pass; a waived fail only does not fail the run.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      control:
+        description: The id of the control.
+        type: str
+        required: true
+      scope:
+        description:
+          - Of whom it is waived, as shell patterns under the keys C(site), C(type) (V(site), V(hypervisor), V(vm), V(cluster)) and
+            C(name). All of the keys that are given must match. Without it, of all.
+        type: dict
+        default: {}
+      reason:
+        description: Why it is borne.
+        type: str
+        required: true
+      owner:
+        description: Who bears it.
+        type: str
+        required: true
+      expires:
+        description: The last day on which it holds, ISO 8601.
+        type: str
+        required: true
 """

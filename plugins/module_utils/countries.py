@@ -18,6 +18,8 @@ ISO_3166_1 = frozenset(
     TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW
     """.split()
 )
+EU = frozenset("AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split())
+EEA = EU | {"IS", "LI", "NO"}
 
 
 def check_country(code: str, option: str) -> str:

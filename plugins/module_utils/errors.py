@@ -89,3 +89,11 @@ class MigrationFailed(FederationError):
 
 class NoPlaceError(FederationError):
     """No placement keeps all rules; nothing was touched, and ``details`` say what excludes what."""
+
+
+class ComplianceError(FederationError):
+    """Compliance could not be judged; this is no finding."""
+
+
+class FindingsFailed(FederationError):
+    """Compliance was judged, and what was found is not good enough; ``details`` are the module's result."""

@@ -20,6 +20,7 @@ from .fields import Fields, unique
 from .images import Image, check_images
 from .model import Hypervisor, Site
 from .portable import Portable
+from .waivers import Waiver
 
 DEFAULT_SITE_TIMEOUT = 15.0
 VM_NAMES = ("name", "name_at_site")
@@ -38,6 +39,7 @@ class Federation(Portable):
     name: str
     sites: tuple[Site, ...] = ()
     images: tuple[Image, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
     pki_path: str = ""
     kubeconfig_path: str = ""
     site_timeout: float = DEFAULT_SITE_TIMEOUT
@@ -54,6 +56,7 @@ class Federation(Portable):
             name=fields.name("federation"),
             sites=fields.each("sites", Site.from_dict),
             images=fields.each("images", Image.from_dict),
+            waivers=fields.each("waivers", Waiver.from_dict),
             pki_path=fields.text("pki_path"),
             kubeconfig_path=fields.text("kubeconfig_path"),
             site_timeout=DEFAULT_SITE_TIMEOUT if timeout is None else timeout,

@@ -138,6 +138,10 @@ def arrange(federation: Federation, reports: Reports, selection: Selection, rese
     taken = {*_ANSIBLES_OWN, *reserved, *contents.hosts}.union(*contents.children.values())
     _place_vms(contents, _owned(found), taken, federation.vm_name == "name_at_site")
     _place_members(contents, [each for site in sites for each in _members(site, reports, selection)], taken)
+    compliance = {"federation": federation.name, "waivers": [waiver.to_dict() for waiver in federation.waivers]}
+    for host in contents.hosts.values():
+        if host.variables["federation_kind"] != "vm":
+            host.variables["federation_compliance"] = compliance
     return contents
 
 

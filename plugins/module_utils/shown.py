@@ -17,7 +17,10 @@ def plain(value: Any) -> str:
     """One line of text; what cannot be printed, and what turns the reading direction, becomes ``�``. Empty for None."""
     if value is None:
         return ""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value))
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def number(data: Mapping[str, Any], key: str) -> float | None:

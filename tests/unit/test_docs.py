@@ -16,7 +16,7 @@ from ansible_collections.virt8ra.federation.plugins.doc_fragments import federat
 from ansible_collections.virt8ra.federation.plugins.inventory import sites as plugin
 from ansible_collections.virt8ra.federation.plugins.module_utils import fields, inventory
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import InputError
-from ansible_collections.virt8ra.federation.plugins.module_utils.federation import Federation
+from ansible_collections.virt8ra.federation.plugins.module_utils.federation import Federation, plain
 from ansible_collections.virt8ra.federation.plugins.module_utils.migration import outcome
 from ansible_collections.virt8ra.federation.plugins.module_utils.selection import Selection
 
@@ -38,6 +38,7 @@ VM = dict.fromkeys(inventory.VM_KEYS)
 EVERYTHING = {
     **FEDERATION,
     "images": [IMAGE],
+    "waivers": [{"control": "LOC-01", "scope": {"site": "rioja"}, "reason": "moves soon", "owner": "us", "expires": "2026-12-31"}],
     "sites": [
         {
             **SITE,
@@ -189,6 +190,8 @@ def test_every_key_of_the_file_is_described(keys):
         "": set(first_cells(REFERENCE, "Keys of the file")) - {"filters"},
         "images": set(first_cells(REFERENCE, "Keys of an image")),
         "images.source": set(first_cells(REFERENCE, "Keys of a source")),
+        "waivers": set(first_cells(REFERENCE, "Keys of a waiver")),
+        "waivers.scope": {"site", "type", "name"},
         "sites": set(first_cells(REFERENCE, "Keys of a site")),
         "sites.hypervisors": set(first_cells(REFERENCE, "Keys of a hypervisor")),
         "sites.clusters": set(first_cells(REFERENCE, "Keys of a cluster")),
@@ -210,6 +213,7 @@ def test_the_plugins_documentation_has_the_same_keys():
     }
     assert set(options) == set(first_cells(REFERENCE, "Keys of the file"))
     assert set(options["images"]["suboptions"]) == set(first_cells(REFERENCE, "Keys of an image"))
+    assert set(options["waivers"]["suboptions"]) == set(first_cells(REFERENCE, "Keys of a waiver"))
     site = options["sites"]["suboptions"]
     assert set(site) == set(first_cells(REFERENCE, "Keys of a site"))
     assert set(site["hypervisors"]["suboptions"]) | {"site"} == set(first_cells(REFERENCE, "Keys of a hypervisor"))
@@ -273,7 +277,7 @@ def federation_examples():
 
 def read(document):
     """As the plugin does it."""
-    document = dict(document)
+    document = plain(document)
     Selection.from_dict(document.pop("filters", None))
     own = set(first_cells(REFERENCE, "Cache and constructed groups"))
     return Federation.from_dict({key: value for key, value in document.items() if key not in own})
@@ -329,7 +333,9 @@ LAYERS = {
     "attestations": 2.5,
     "clusters": 2.5,
     "rules": 2.5,
+    "waivers": 2.5,
     "progress": 3,
+    "page": 4,
     "model": 3,
     "images": 4,
     "selection": 4,
@@ -346,6 +352,7 @@ LAYERS = {
     "library": 8,
     "migration": 8,
     "bundle": 8.5,
+    "compliance": 8.6,
     "cluster_migration": 8.5,
     "options": 9,
     "module": 9,

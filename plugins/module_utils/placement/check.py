@@ -66,3 +66,26 @@ def broken_rules(
     if present is None:
         ignored |= COMPANY_RULES
     return [breach for breach in found if breach.rule in POLICY_RULES and breach.rule not in ignored]
+
+
+def open_places(
+    vms: Sequence[Vm], sites: Sequence[Site], today: date, latencies: Iterable[Any] = ()
+) -> list[list[tuple[Site, str]]]:
+    """For each VM the places, as site and hypervisor, that its own policy leaves open to it, whatever is there and free.
+
+    What depends on other VMs, on a hypervisor's processor and on its devices is not looked at: it may change at any time.
+    """
+    places = [Place(one.name, site) for site in sorted(sites, key=lambda each: each.name) for one in site.hypervisors]
+    compiler = Compiler(places, Reaches(list(sites), latencies), today)
+    needs = compiler.compile(vms, [])
+    judge = Judge(Occupancy(places, needs, compiler.reaches, compiler.wishes), compiler.wishes, today)
+    ignored = COMPANY_RULES | {"anti_affinity", "cpu_features", "device"}
+    rules = POLICY_RULES - ignored
+    return [
+        [
+            (place.site, place.hypervisor)
+            for at, place in enumerate(places)
+            if not any(one.rule in rules for one in judge.breaches(need, at))
+        ]
+        for need in needs
+    ]

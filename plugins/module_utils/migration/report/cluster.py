@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from ...page.pieces import cells, section, table
 from ...shown import mapping, plain, whole, written
 from ...sizes import show_size
-from .pieces import cells, section, table
 from .spans import CAME_OVER
 
 Report = Mapping[str, Any]

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from ...page.pieces import cells, section, table
 from ...shown import clock, duration, mapping, mappings, number, plain, rate, whole, written
 from ...sizes import show_size
 from . import cluster
-from .pieces import cells, section, table
 from .spans import CAME_OVER, TAKEN_BACK, gaps, is_over, spans
 from .style import PAGE
 from .subject import subject_of
