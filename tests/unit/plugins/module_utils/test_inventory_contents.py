@@ -64,7 +64,7 @@ def test_declared_hosts_and_groups() -> None:
         "federation_hypervisor_name": "es-1",
         "federation_reachable": True,
         "federation_images": [],
-        "federation_compliance": {"federation": "example", "waivers": []},
+        "federation_compliance": {"federation": "lab", "waivers": []},
         "federation_site_name": "es",
         "federation_provider": "Arsys S.L.",
         "federation_country": "ES",
