@@ -173,7 +173,7 @@ def test_no_secret_is_written_down():
     secret = {
         field["id"] for one in DATA["controller_credential_types"] for field in one["inputs"]["fields"] if field.get("secret")
     }
-    assert secret == {"key", "kubeconfig"}
+    assert secret == {"key", "kubeconfig", "kubeconfigs"}
     for one in DATA["controller_credentials"]:
         assert all(re.fullmatch(r"{{ awx_secrets\.AWX_[A-Z_]+ }}", value) for value in one["inputs"].values())
         assert {value[15:-3] for value in one["inputs"].values()} <= set(DATA["awx_secret_names"])

@@ -315,7 +315,7 @@ def test_what_could_not_be_told_is_told_the_next_time(place, listener):
 def test_an_old_report_is_not_taken_for_a_new_one(place, tmp_path, capsys):
     path, play = place
     assert program.main([str(path)]) == program.CLEAN
-    play.update(report=None, played=Played("failed", 4))
+    play.update(report=None, played=Played("failed", 4, {"compliance": {}}))
     assert program.main([str(path)]) == program.ERROR
     assert "wrote no report" in capsys.readouterr().err
     told = samples((tmp_path / "m.prom").read_text())

@@ -65,7 +65,7 @@ def _run(config: Config) -> int:
         played = play(config, run)
     except ImportError as error:
         raise ConfigError(f"ansible-runner is not installed for {sys.executable} ({error}); install it there") from error
-    report, fault = _report(config, changed=_stamp(config.report) != before or bool(played.told))
+    report, fault = _report(config, changed=_stamp(config.report) != before)
     memory = _remembered(config.memory)
     fresh = outcome.news(report, memory["told"]) if report else []
     faults = [fault] if fault else []
