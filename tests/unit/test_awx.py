@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = ROOT / "playbooks"
+AWX = Path(next(iter(importlib.import_module("ansible_collections.awx.awx").__path__)))
 MODULES = {
     "organizations": "organization",
     "credential_types": "credential_type",
@@ -58,7 +60,9 @@ def called(value):
 
 def options(module):
     """``{name: option}`` as the module documents them, with aliases."""
-    documented = importlib.import_module(f"ansible_collections.awx.awx.plugins.modules.{module}").DOCUMENTATION
+    tree = ast.parse((AWX / "plugins" / "modules" / f"{module}.py").read_text(encoding="utf-8"))
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    documented = next(node.value.value for node in assigned if node.targets[0].id == "DOCUMENTATION")
     found = {}
     for name, option in yaml.safe_load(documented)["options"].items():
         found[name] = option
