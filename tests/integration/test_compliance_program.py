@@ -32,17 +32,24 @@ def wheel(folder: Path, version: str) -> None:
         archive.writestr(f"{info}/RECORD", "")
 
 
-def install(folder: Path, **options: Any) -> int:
-    """The role's installing part on this machine; how many tasks changed something."""
+def attempt(folder: Path, tasks_from: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A part of the role on this machine."""
     given = {f"compliance_schedule_{name}": value for name, value in options.items()}
-    role = {"name": "virt8ra.federation.compliance_schedule", "tasks_from": "program.yml"}
-    task = {"name": "test", "ansible.builtin.include_role": role}
+    task = {
+        "name": "test",
+        "ansible.builtin.include_role": {"name": "virt8ra.federation.compliance_schedule", "tasks_from": tasks_from},
+    }
     play = [{"name": "test", "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}]
     path = folder / "play.yml"
     path.write_text(yaml.safe_dump(play), encoding="utf-8")
     given["ansible_python_interpreter"] = sys.executable
     argv = [command("ansible-playbook"), "-i", os.devnull, str(path), "-e", json.dumps(given)]
-    done = subprocess.run(argv, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(argv, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+
+
+def install(folder: Path, **options: Any) -> int:
+    """The role's installing part; how many tasks changed something."""
+    done = attempt(folder, "program.yml", **options)
     assert done.returncode == 0, done.stdout + done.stderr
     recap = re.search(r"changed=(\d+)", done.stdout)
     assert recap
@@ -76,3 +83,21 @@ def test_the_collection_is_installed_as_it_was_built(tmp_path: Path, program: Pa
     found = program / "collections" / "ansible_collections" / "virt8ra" / "federation"
     assert (found / "plugins" / "inventory" / "sites.py").is_file()
     assert (program / "compliance_run" / "__main__.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"inventory": []}, "compliance_schedule_inventory is empty"),
+        ({"state_dir": "/var/lib/a b"}, "compliance_schedule_state_dir is /var/lib/a b"),
+        ({"environment": {"A B": "x"}}, "compliance_schedule_environment has A B"),
+        ({"webhook_token": "a\nb"}, "has more than one line"),
+        ({"webhook_url": "http://127.0.0.1.example/"}, "compliance_schedule_webhook_url is http://127.0.0.1.example/"),
+        ({"metrics_file": "m.txt"}, "compliance_schedule_metrics_file is m"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_cannot_be_meant_is_told(tmp_path: Path, change: dict[str, Any], wrong: str) -> None:
+    done = attempt(tmp_path, "assert.yml", **{"inventory": ["/dev/null"], **change})
+    assert done.returncode != 0
+    assert wrong in " ".join((done.stdout + done.stderr).split())

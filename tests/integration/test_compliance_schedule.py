@@ -186,11 +186,6 @@ def test_the_timer_begins_a_run(host):
     [
         ({"on_calendar": "every morning"}, "compliance_schedule_on_calendar=every morning"),
         ({"webhook_url": "http://example.org/"}, "compliance_schedule_webhook_url is http://example.org/"),
-        ({"inventory": []}, "compliance_schedule_inventory is empty"),
-        ({"state_dir": "/var/lib/a b"}, "compliance_schedule_state_dir is /var/lib/a b"),
-        ({"environment": {"A B": "x"}}, "compliance_schedule_environment has A B"),
-        ({"webhook_token": "a\nb"}, "has more than one line"),
-        ({"metrics_file": "m.txt"}, "compliance_schedule_metrics_file is m"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
