@@ -94,6 +94,7 @@ def test_the_collection_is_installed_as_it_was_built(tmp_path: Path, program: Pa
         ({"webhook_token": "a\nb"}, "has more than one line"),
         ({"webhook_url": "http://127.0.0.1.example/"}, "compliance_schedule_webhook_url is http://127.0.0.1.example/"),
         ({"metrics_file": "m.txt"}, "compliance_schedule_metrics_file is m"),
+        ({"metrics_file": "/nowhere/m.prom"}, "its folder is not there"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
