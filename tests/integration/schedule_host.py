@@ -37,8 +37,8 @@ PLAYBOOK = """
     - ansible.builtin.wait_for: {path: /srv/site/hold, state: absent, timeout: 300, sleep: 1}
     - ansible.builtin.copy: {src: /srv/site/findings.json, dest: "{{ report_dir }}/findings.json", force: true, mode: "0640"}
       when: next.report
-    - ansible.builtin.set_stats:
-        data: {compliance: "{{ next.told }}"}
+    - ansible.builtin.set_stats: {data: "{{ next.told }}"}
+      when: next.told | length > 0
     - ansible.builtin.assert: {that: not next.fail}
 """
 

@@ -61,10 +61,11 @@ def finding(control, name="kvm1"):
 
 def prepare(host, *findings, report=True, fail=False, told=True, answer=204):
     """What the next run finds, and how it ends."""
+    given = {"compliance_verdict": "fail" if fail else "pass", "compliance_summary": {"fail": len(findings)}}
     host.write(
         f"{SITE}/findings.json", json.dumps({"federation": "f", "generated": "2026-11-25T12:00:00Z", "findings": list(findings)})
     )
-    host.write(f"{SITE}/next.json", json.dumps({"report": report, "fail": fail, "told": {"failed": len(findings)} if told else {}}))
+    host.write(f"{SITE}/next.json", json.dumps({"report": report, "fail": fail, "told": given if told else {}}))
     host.write(f"{SITE}/answer", str(answer))
     host.run(f"rm -f {SITE}/told.jsonl {SITE}/hold")
 
@@ -120,7 +121,7 @@ def test_a_run_leaves_report_artefacts_and_metrics_and_tells_the_webhook_once(ho
     newest = f"{STATE}/artifacts/{runs(host)[-1]}"
     assert host.run(f"cat {newest}/rc") == "2"
     assert json.loads(host.run(f"cat {newest}/report/findings.json"))["federation"] == "f"
-    assert '"stats": {"compliance": {"failed": 2}}' in host.run(f"journalctl --unit={SERVICE} --output=cat --no-pager")
+    assert '"compliance_summary": {"fail": 2}' in host.run(f"journalctl --unit={SERVICE} --output=cat --no-pager")
     assert host.status(f"test -e {SITE}/pwned") != 0
 
 
@@ -145,7 +146,7 @@ def test_what_the_webhook_refused_is_told_after_the_next_run(host):
 
 
 def test_a_fault_of_the_playbook_is_told_apart_from_findings(host):
-    prepare(host, finding("A-1"), report=False, fail=True)
+    prepare(host, finding("A-1"), report=False, fail=True, told=False)
     assert run(host) == 2
     metrics = host.run(f"cat {METRICS}")
     assert 'run_status{status="error"} 1' in metrics

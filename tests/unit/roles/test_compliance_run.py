@@ -282,7 +282,7 @@ def place(tmp_path, monkeypatch, listener):
     }
     path = tmp_path / "schedule.json"
     path.write_text(json.dumps(given))
-    play = {"report": report(finding()), "played": Played("successful", 0, {"compliance": {}})}
+    play = {"report": report(finding()), "played": Played("successful", 0, {"compliance_verdict": "pass"})}
 
     def run(_config, run):
         (tmp_path / "state" / "artifacts" / run).mkdir(parents=True, exist_ok=True)
@@ -296,7 +296,7 @@ def place(tmp_path, monkeypatch, listener):
 
 def test_a_fail_is_told_once(place, listener, tmp_path):
     path, play = place
-    play["played"] = Played("failed", 2, {"compliance": {}})
+    play["played"] = Played("failed", 2, {"compliance_verdict": "fail"})
     assert [program.main([str(path)]), program.main([str(path)])] == [program.FINDINGS, program.FINDINGS]
     assert len(listener[1]) == 1
     assert samples((tmp_path / "m.prom").read_text())['virt8ra_compliance_run_status{status="findings"}'] == 1
@@ -315,7 +315,7 @@ def test_what_could_not_be_told_is_told_the_next_time(place, listener):
 def test_an_old_report_is_not_taken_for_a_new_one(place, tmp_path, capsys):
     path, play = place
     assert program.main([str(path)]) == program.CLEAN
-    play.update(report=None, played=Played("failed", 4, {"compliance": {}}))
+    play.update(report=None, played=Played("failed", 4, {"other": 1}))
     assert program.main([str(path)]) == program.ERROR
     assert "wrote no report" in capsys.readouterr().err
     told = samples((tmp_path / "m.prom").read_text())
@@ -328,6 +328,13 @@ def test_a_fault_of_the_playbook_is_no_finding(place):
     path, play = place
     play["played"] = Played("failed", 2)
     assert program.main([str(path)]) == program.ERROR
+
+
+def test_a_report_of_the_same_bytes_is_this_runs_as_well(place):
+    path, play = place
+    assert program.main([str(path)]) == program.CLEAN
+    play.update(report=None)
+    assert program.main([str(path)]) == program.CLEAN
 
 
 def test_each_run_keeps_its_report_and_the_oldest_go(place, tmp_path, monkeypatch):

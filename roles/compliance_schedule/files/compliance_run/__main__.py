@@ -26,6 +26,8 @@ from .playing import Played, play
 
 CLEAN, FINDINGS, ERROR, BUSY = 0, 1, 2, 75
 
+VERDICT = "compliance_verdict"  # what the playbook gives to set_stats
+
 Memory = dict[str, Any]
 
 
@@ -65,7 +67,7 @@ def _run(config: Config) -> int:
         played = play(config, run)
     except ImportError as error:
         raise ConfigError(f"ansible-runner is not installed for {sys.executable} ({error}); install it there") from error
-    report, fault = _report(config, changed=_stamp(config.report) != before)
+    report, fault = _report(config, fresh=_stamp(config.report) != before or VERDICT in played.told)
     memory = _remembered(config.memory)
     fresh = outcome.news(report, memory["told"]) if report else []
     faults = [fault] if fault else []
@@ -89,9 +91,12 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return seen.st_ino, seen.st_mtime_ns
 
 
-def _report(config: Config, *, changed: bool) -> tuple[dict[str, Any] | None, str]:
-    """This run's report, or why there is none: that of an earlier run is none."""
-    if not changed:
+def _report(config: Config, *, fresh: bool) -> tuple[dict[str, Any] | None, str]:
+    """This run's report, or why there is none: that of an earlier run is none.
+
+    A report of the same bytes is not written again; then the verdict says that it is this run's as well.
+    """
+    if not fresh:
         return None, f"the playbook wrote no report to {config.report}; its output is with the run's artefacts"
     try:
         return outcome.parse(config.report.read_text(encoding="utf-8")), ""
@@ -100,12 +105,12 @@ def _report(config: Config, *, changed: bool) -> tuple[dict[str, Any] | None, st
 
 
 def _status(played: Played, report: Mapping[str, Any] | None) -> str:
-    """A playbook that failed after it told what it found has findings; one that failed before has a fault of its own."""
+    """A playbook that failed and gave the verdict ``fail`` has findings; any other that failed has a fault of its own."""
     if report is None or played.status == "timeout":
         return "error"
     if played.returned == 0:
         return "clean"
-    return "findings" if played.told else "error"
+    return "findings" if played.told.get(VERDICT) == "fail" else "error"
 
 
 def _tell(config: Config, report: Mapping[str, Any], fresh: list[outcome.Finding], memory: Memory) -> list[str]:
