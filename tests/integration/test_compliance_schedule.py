@@ -182,16 +182,6 @@ def test_the_timer_begins_a_run(host):
     assert host.run(f"systemctl is-active {TIMER} || true") == "inactive"
 
 
-def test_a_user_of_its_own_can_run_it(host):
-    host.run("useradd --system judge && install --directory --owner=judge /var/lib/judged-metrics")
-    own = {**OPTIONS, "user": "judge", "state_dir": "/var/lib/virt8ra/judge", "metrics_file": "/var/lib/judged-metrics/x.prom"}
-    host.apply(**own)
-    prepare(host, finding("A-1"))
-    assert run(host) == 0
-    assert host.run("stat -c %U /var/lib/virt8ra/judge/report/findings.json /var/lib/judged-metrics/x.prom") == "judge\njudge"
-    host.apply(**OPTIONS)
-
-
 @pytest.mark.parametrize(
     ("change", "wrong"),
     [
