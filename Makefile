@@ -113,6 +113,7 @@ lint: $(TEST_READY)
 	ruff format --check .
 	ruff check .
 	mypy
+	cd roles/compliance_schedule/files && mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache --package compliance_run
 	yamllint --strict .
 	ansible-lint --offline
 

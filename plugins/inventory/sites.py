@@ -74,11 +74,16 @@ options:
     description:
       - Folder with C(cacert.pem), C(clientcert.pem) and C(clientkey.pem), the client certificate for C(qemu+tls) connections.
       - A relative path is taken from the folder of the federation file.
+      - The environment variables E(VIRT8RA_PKI_CA_FILE), E(VIRT8RA_PKI_CERTIFICATE_FILE) and E(VIRT8RA_PKI_KEY_FILE), which name the three files
+        wherever they are, come before it.
       - Without it libvirt looks at its own places.
     type: str
+    env:
+      - name: VIRT8RA_PKI_PATH
   kubeconfig_path:
     description:
       - Folder in which C(NAME.kubeconfig) of a cluster is looked for when the cluster's entry names no kubeconfig.
+      - A file is the kubeconfig of all those clusters; each is reached by its context, or by the context with its name. An empty file is none.
       - A relative path is taken from the folder of the federation file.
     type: str
     env:
@@ -186,6 +191,7 @@ sites:
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Union
@@ -207,6 +213,7 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.inventory impor
 from ansible_collections.virt8ra.federation.plugins.module_utils.model import Hypervisor, Site
 from ansible_collections.virt8ra.federation.plugins.module_utils.selection import Selection
 from ansible_collections.virt8ra.federation.plugins.module_utils.site_reports import gather
+from ansible_collections.virt8ra.federation.plugins.plugin_utils.pki_files import pki_folder
 
 # What is cached is void once the collection records VMs or nodes differently.
 _CACHE_FORMAT = [2, *VM_KEYS, *NODE_KEYS]
@@ -290,11 +297,22 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         key = self.get_cache_key(path)
         cached = self._cached(key, wanted) if caching and cache else {}
         missing = {name: pair for name, pair in wanted.items() if name not in cached}
-        fetched = _fetch(federation, missing, path) if missing else {}
+        fetched = self._fetched(federation, missing, path) if missing else {}
         reports = {**cached, **fetched}
         if caching and any("fault" not in report for report in fetched.values()):
             self._remember(key, wanted, reports)
         return reports
+
+    def _fetched(self, federation: Federation, wanted: Wanted, path: str) -> Reports:
+        """With the client certificate that the environment names, or that the file does."""
+        written = self.get_option("pki_path") or ""
+        try:
+            with pki_folder(os.environ) as folder:
+                return _fetch(
+                    federation, wanted, folder or (str(Path(path).parent / Path(written).expanduser()) if written else None)
+                )
+        except FederationError as error:
+            raise AnsibleParserError(str(error)) from error
 
     def _cached(self, key: str, wanted: Wanted) -> Reports:
         """Reports of what is at a site that is still described as it was when they were read."""
@@ -339,7 +357,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._add_host_to_keyed_groups(keyed, variables, name, strict=strict, fetch_hostvars=False)
 
 
-def _fetch(federation: Federation, wanted: Wanted, path: str) -> Reports:
+def _fetch(federation: Federation, wanted: Wanted, pki_path: str | None) -> Reports:
     """All at once. What a back end needs is imported only for it: from the cache, neither is needed nor worth its time."""
     hypervisors = [(site, what) for site, what in wanted.values() if isinstance(what, Hypervisor)]
     clusters = [(site, what) for site, what in wanted.values() if isinstance(what, Cluster)]
@@ -352,7 +370,6 @@ def _fetch(federation: Federation, wanted: Wanted, path: str) -> Reports:
     if hypervisors:
         from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvirt import bulk
 
-        pki_path = str(Path(path).parent / Path(federation.pki_path).expanduser()) if federation.pki_path else None
         readings.update(bulk.readings(hypervisors, timeout=timeout, pki_path=pki_path))
     return gather(readings, timeout)
 

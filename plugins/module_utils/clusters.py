@@ -65,11 +65,16 @@ def located(cluster: Cluster, folder: Path, kubeconfig_path: str, exists: Callab
     """The cluster with the absolute path of its kubeconfig; without one it stays without.
 
     :param folder: of the federation file; relative paths begin there
-    :param kubeconfig_path: folder in which ``<cluster>.kubeconfig`` is looked for when the cluster's entry names none
+    :param kubeconfig_path: folder in which ``<cluster>.kubeconfig`` is looked for when the cluster's entry names none; or one kubeconfig of
+        all clusters, with a context for each, where it is a file that has something in it
     """
     if cluster.kubeconfig:
         return dataclasses.replace(cluster, kubeconfig=str(folder / Path(cluster.kubeconfig).expanduser()))
     if not kubeconfig_path:
         return cluster
-    candidate = folder / Path(kubeconfig_path).expanduser() / f"{cluster.name}.kubeconfig"
+    place = folder / Path(kubeconfig_path).expanduser()
+    if place.is_file():
+        whole = place.stat().st_size > 0
+        return dataclasses.replace(cluster, kubeconfig=str(place), context=cluster.context or cluster.name) if whole else cluster
+    candidate = place / f"{cluster.name}.kubeconfig"
     return dataclasses.replace(cluster, kubeconfig=str(candidate)) if exists(candidate) else cluster

@@ -132,7 +132,7 @@ def test_make_targets_exist(page):
 def whole_playbook(name):
     """With what it imports and includes beside it."""
     text = (ROOT / "playbooks" / name).read_text(encoding="utf-8")
-    more = re.findall(r"(?:import_playbook|include_tasks): (\S+\.yml)", text)
+    more = re.findall(r"(?:import_playbook: |include_tasks: |^ +- (?=vars/))(\S+\.yml)", text, re.MULTILINE)
     return "\n".join([text, *(whole_playbook(Path(name).parent / other) for other in more)])
 
 
