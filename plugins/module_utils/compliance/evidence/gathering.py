@@ -14,7 +14,7 @@ from ...errors import FederationError
 from .clusters import cluster_areas
 from .facts import gather, subject
 from .hypervisor import hypervisor_areas, luks_below
-from .vms import vm_subjects
+from .vms import running_vms, vm_subjects
 
 
 def hypervisor_evidence(conn: Any, name: str, site: str, host: Any = None) -> list[dict[str, Any]]:
@@ -27,6 +27,7 @@ def hypervisor_evidence(conn: Any, name: str, site: str, host: Any = None) -> li
         volumes = {}  # A disk of which nothing is known says so itself.
     facts = gather(hypervisor_areas(own, pools))
     vms = vm_subjects(described.domain_descriptions(conn), site, volumes, luks_below(own, pools))
+    facts["running_vms"] = running_vms(vms)
     return [subject("hypervisor", name, site, facts), *vms]
 
 

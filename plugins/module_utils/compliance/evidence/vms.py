@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import BackendError
-from .facts import Area, gather, subject
+from .facts import Area, Fact, gather, subject
 
 _XML = "virDomainGetXMLDesc, of each domain of virConnectListAllDomains"
 
@@ -35,6 +35,14 @@ def _subject(domain: Mapping[str, Any], site: str, encrypted: Mapping[str, bool]
         Area("disk_encryption", f"{_XML}: disk; virStorageVolGetXMLDesc; dm/uuid", lambda: disks(root, encrypted, luks)),
     ]
     return subject("vm", str(domain["name"]), site, gather(areas))
+
+
+def running_vms(subjects: Sequence[Mapping[str, Any]]) -> Fact:
+    """The fact of a hypervisor: ``{"running": n, "unconfined": [names]}``."""
+    read = {str(one["name"]): one["facts"]["confinement"].get("data") for one in subjects}
+    running = {name: data for name, data in read.items() if data}
+    unconfined = sorted(name for name, data in running.items() if not data["confined"])
+    return {"how": f"{_XML}: seclabel", "data": {"running": len(running), "unconfined": unconfined}}
 
 
 def confinement(root: ET.Element, active: bool) -> dict[str, Any]:
