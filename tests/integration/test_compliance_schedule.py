@@ -88,7 +88,7 @@ def runs(host):
 
 
 def wait(host, shell_command):
-    for _ in range(240):
+    for _attempt in range(240):
         if host.status(shell_command) == 0:
             return
         time.sleep(0.5)
@@ -168,7 +168,7 @@ def test_two_runs_never_go_at_once_and_a_killed_one_holds_nobody_up(host):
 
 def test_old_runs_go(host):
     prepare(host, finding("A-1"))
-    for _ in range(4):
+    for _attempt in range(4):
         assert run(host) == 0
     assert len(runs(host)) == 3
 

@@ -79,14 +79,16 @@ class Control:
     where: str = ""
 
     @classmethod
-    def from_dict(cls, data: Any, where: str = "control", frameworks: Mapping[str, str] = FRAMEWORKS) -> Control:
+    def from_dict(cls, data: Any, where: str = "control", frameworks: Mapping[str, str] | None = None) -> Control:
         """InputError with the path of the key that is wrong."""
         fields = Fields(data, where)
         read = cls(
             id=_identifier(fields),
             title=fields.text("title", required=True),
             how=fields.choice("how", HOWS, "measured"),
-            clauses=fields.each("clauses", lambda item, path: Clause.from_dict(item, path, frameworks)),
+            clauses=fields.each(
+                "clauses", lambda item, path: Clause.from_dict(item, path, FRAMEWORKS if frameworks is None else frameworks)
+            ),
             applies_to=_subjects(fields),
             passes=Expression.compile(fields.text("passes", required=True), fields.path("passes")),
             reason=fields.text("reason", required=True),

@@ -33,7 +33,7 @@ def tiles(boxes: Iterable[tuple[str, str, str]]) -> str:
     return f'<dl class="tiles">{told}</dl>' if told else ""
 
 
-def bar(shares: Iterable[tuple[float, str]], title: str) -> str:
+def share_bar(shares: Iterable[tuple[float, str]], title: str) -> str:
     """A bar of shares of 1, each with its class; what is left stays empty. ``title`` is what it says in words."""
     parts, at = [], 0.0
     for share, kind in shares:

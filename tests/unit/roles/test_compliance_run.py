@@ -342,7 +342,7 @@ def test_each_run_keeps_its_report_and_the_oldest_go(place, tmp_path, monkeypatc
     wanted = runs(3, 2, 1)
     names = iter(wanted)
     monkeypatch.setattr(keeping, "name", lambda *_: next(names))
-    for _ in range(3):
+    for _time in range(3):
         program.main([str(path)])
     kept = sorted((tmp_path / "state" / "artifacts").iterdir())
     assert [one.name for one in kept] == [wanted[1], wanted[2]]

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...page.frame import frame
 from ...page.map import Map, Mark, pairs, place_of
-from ...page.pieces import bar, cells, section, table, tiles
+from ...page.pieces import cells, section, share_bar, table, tiles
 from ...shown import mapping, mappings, number, plain, whole, written
 from ...sizes import show_size
 from .style import SHEET
@@ -135,7 +135,7 @@ def _use(used: int, total: int, show: Any) -> str:
         return '<span class="soft">not known</span>'
     told = escape(f"{show(used)} of {show(total)}, {show(max(0, total - used))} free")
     free = escape(show(max(0, total - used)))
-    return f'{bar([(used / total, "full")], told)}{escape(show(used))} of {escape(show(total))}<br><small class="soft">{free} free</small>'
+    return f'{share_bar([(used / total, "full")], told)}{escape(show(used))} of {escape(show(total))}<br><small class="soft">{free} free</small>'
 
 
 def _migrations(data: Data) -> str:

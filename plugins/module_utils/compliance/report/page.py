@@ -12,7 +12,7 @@ from typing import Any
 
 from ...page.frame import frame
 from ...page.map import Map, Mark, pairs, place_of
-from ...page.pieces import bar, cells, section, table, tiles
+from ...page.pieces import cells, section, share_bar, table, tiles
 from ...shown import mapping, mappings, number, plain, whole, written
 from .listing import kind_of, listing
 from .scopes import scope_words
@@ -113,7 +113,7 @@ def _scores(report: Report) -> str:
             value, assessed = number(one, "score"), whole(one, "assessed")
             told = f"{whole(one, 'passed')} of {assessed}" if assessed else "not assessed"
             words = f"{plain(one.get('objective'))} {plain(one.get('title'))}"
-            line = bar([(value or 0.0, "full")], escape(f"{words}: {told}"))
+            line = share_bar([(value or 0.0, "full")], escape(f"{words}: {told}"))
             weight = f", weight {one['weight']:g}" if number(one, "weight") is not None else ""
             figure = "–" if value is None or not assessed else f"{100 * value:.0f} %"
             rows.append(

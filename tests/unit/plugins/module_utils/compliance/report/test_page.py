@@ -50,14 +50,14 @@ class Reader(HTMLParser):
         self.feed(page)
         self.close()
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
-        self.loads += [name for name, _value in attributes if name in ("src", "href", "style") or name.startswith("on")]
+        self.loads += [name for name, _value in attrs if name in ("src", "href", "style") or name.startswith("on")]
         if tag not in self.VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
         self.handle_endtag(tag)
 
     def handle_endtag(self, tag):
