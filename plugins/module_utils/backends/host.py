@@ -54,6 +54,15 @@ class Host:
         except OSError as error:
             raise BackendError(f"{path} cannot be read: {error.strerror}") from None
 
+    def data(self, path: str) -> bytes:
+        """A file's bytes; errors as for ``text``."""
+        try:
+            return Path(path).read_bytes()
+        except FileNotFoundError:
+            raise NotFoundError(f"{path} is not there") from None
+        except OSError as error:
+            raise BackendError(f"{path} cannot be read: {error.strerror}") from None
+
     def names(self, path: str) -> list[str]:
         """What is in a folder, sorted. NotFoundError for none."""
         try:

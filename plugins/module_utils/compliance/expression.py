@@ -10,7 +10,7 @@ function                           result
 ``days_until(moment)``             days from today to a date or an ISO 8601 time; null where it is null
 ``in_networks(address, cidrs)``    whether an IP address is in one of the networks
 ``without(list, others)``          the items of the first list that are not in the second
-``matches(text, pattern)``         whether the whole text matches a shell pattern such as ``*.example.eu``
+``matches(text, patterns)``        whether the whole text matches a shell pattern such as ``*.example.eu``, or one of a list
 ``lower(text)``                    the text in small letters
 ``version_at_least(one, other)``   whether a version such as ``1.32.4`` is not older than another
 ``each_with(list, mapping)``       each mapping of the list with these keys as well, as a filter sees only its item:
@@ -87,6 +87,10 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
+def _matches(text: str, patterns: str | list[str]) -> bool:
+    return any(fnmatch.fnmatchcase(text, pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns))
+
+
 _TEXT = {"types": ["string"]}
 _MOMENT = {"types": ["string", "null"]}
 _LIST = {"types": ["array"]}
@@ -106,7 +110,7 @@ def _own_functions(now: datetime) -> dict[str, tuple[Callable[..., Any], tuple[d
         "days_until": (days_until, (_MOMENT,)),
         "in_networks": (lambda _self, address, cidrs: _in_networks(address, cidrs), (_TEXT, {"types": ["array-string"]})),
         "without": (lambda _self, items, others: [item for item in items if item not in others], (_LIST, _LIST)),
-        "matches": (lambda _self, text, pattern: fnmatch.fnmatchcase(text, pattern), (_TEXT, _TEXT)),
+        "matches": (lambda _self, text, patterns: _matches(text, patterns), (_TEXT, {"types": ["string", "array-string"]})),
         "lower": (lambda _self, text: text.lower(), (_TEXT,)),
         "version_at_least": (lambda _self, one, other: _version(one) >= _version(other), (_TEXT, _TEXT)),
         "each_with": (lambda _self, items, more: [{**item, **more} for item in items], (_LIST, {"types": ["object"]})),

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from ...errors import BackendError, FederationError
-from . import storage, transport
+from . import storage, system, transport
 from .facts import Area
 
 _VULNERABILITIES = "/sys/devices/system/cpu/vulnerabilities"
@@ -32,6 +33,10 @@ def hypervisor_areas(host: Any, pools: Sequence[Mapping[str, Any]], address: str
         Area("cpu_vulnerabilities", _VULNERABILITIES, lambda: vulnerabilities(host)),
         Area("pools", "virStoragePoolGetXMLDesc, of each pool", lambda: storage.pools(pools)),
         Area("storage_encryption", "findmnt --json; lsblk --json --inverse", lambda: storage.encryption(host, pools)),
+        Area("hardware", system.DMI, lambda: system.hardware(host)),
+        Area("repositories", "apt-get indextargets", lambda: system.repositories(host)),
+        Area("name_servers", system.RESOLVER, lambda: system.name_servers(host)),
+        Area("logins", f"{system.LOGINS}, records of glibc's utmp", lambda: system.logins(host, datetime.now(timezone.utc))),
         Area("firewall", "nft -j list ruleset", lambda: firewall(host)),
     ]
 

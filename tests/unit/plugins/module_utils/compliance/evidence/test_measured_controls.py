@@ -20,10 +20,13 @@ CONTROLS = {control.id: control for control in read_controls(read_documents([str
 CASES = yaml.safe_load((HERE / "measured_cases.yml").read_text(encoding="utf-8"))
 
 
-def judged(name, kind, facts, attestations=()):
+def judged(name, kind, facts, attestations=(), parameters=None):
     site = Site.from_dict({"name": "rioja", "provider": "Arsys", "country": "ES", "attestations": list(attestations)})
     subject = Subject(kind, "one", "rioja", {area: {"how": "test", "data": data} for area, data in facts.items()})
-    (finding,) = judge(Case("lab", (site,), (CONTROLS[name],), (), "2026-11-25", frozenset(CONTROLS)), [subject])
+    (finding,) = judge(
+        Case("lab", (site,), (CONTROLS[name].with_parameters(parameters or {}, "test"),), (), "2026-11-25", frozenset(CONTROLS)),
+        [subject],
+    )
     return finding
 
 
@@ -31,7 +34,7 @@ def judged(name, kind, facts, attestations=()):
 @pytest.mark.parametrize("result", ["pass", "fail"])
 def test_control(name, result):
     case = CASES[name][result]
-    finding = judged(name, case["type"], case["facts"], case.get("attestations", ()))
+    finding = judged(name, case["type"], case["facts"], case.get("attestations", ()), case.get("parameters"))
     assert finding.result == result, finding.reason
     assert result == "pass" or finding.offending
 
