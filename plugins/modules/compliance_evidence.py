@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: compliance_evidence
-short_description: Measure what compliance of a hypervisor and its VMs, or of a cluster, is judged by
+short_description: Measure what compliance of a hypervisor and its VMs is judged by
 version_added: 0.3.0
 description:
   - Returns facts by area, each with the call or command by which it was got, or with the sentence why it could not be had.
   - Changes nothing, and judges nothing; M(virt8ra.federation.compliance_report) does.
-  - With O(hypervisor) it runs on that hypervisor and returns it and all its VMs. With O(cluster) it runs where the API server can be reached.
+  - It runs on the hypervisor, and returns it and all its VMs.
 extends_documentation_fragment:
   - virt8ra.federation.attributes.read
   - virt8ra.federation.libvirt
@@ -21,20 +21,9 @@ options:
   hypervisor:
     description: The name of this hypervisor in the federation.
     type: str
-  cluster:
-    description: The name of the cluster in the federation.
-    type: str
-  kubeconfig:
-    description: The kubeconfig file that reaches the cluster, on the host where the module runs.
-    type: path
-  context:
-    description: The context in the kubeconfig, its current one if not given.
-    type: str
-  patience:
-    description: Seconds for which an API server that does not answer is asked again.
-    type: int
-    default: 30
+    required: true
 seealso:
+  - module: virt8ra.federation.cluster_evidence
   - module: virt8ra.federation.compliance_report
 author:
   - The virt8ra.federation authors (@virt8ra)
@@ -67,44 +56,23 @@ import time
 from typing import Any
 
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.host import iso_time
-from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.gathering import (
-    cluster_evidence,
-    hypervisor_evidence,
-)
+from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.gathering import hypervisor_evidence
 from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
 from ansible_collections.virt8ra.federation.plugins.module_utils.options import libvirt_spec, site_spec
-
-SUBJECT = {
-    "hypervisor": {"type": "str"},
-    "cluster": {"type": "str"},
-    "kubeconfig": {"type": "path"},
-    "context": {"type": "str"},
-    "patience": {"type": "int", "default": 30},
-}
 
 
 def work(module: FederationModule) -> dict[str, Any]:
     collected = iso_time(time.time())
-    site = module.site.name
-    if module.params["cluster"]:
-        api = module.cluster()
-        try:
-            subjects = cluster_evidence(api, module.params["cluster"], site)
-        finally:
-            api.close()
-    else:
-        conn = module.connection(read_only=True)
-        try:
-            subjects = hypervisor_evidence(conn, module.params["hypervisor"], site)
-        finally:
-            conn.close()
+    conn = module.connection(read_only=True)
+    try:
+        subjects = hypervisor_evidence(conn, module.params["hypervisor"], module.site.name)
+    finally:
+        conn.close()
     return {"evidence": {"collected": collected, "subjects": subjects}}
 
 
 def main() -> None:
-    spec = {**libvirt_spec(), **site_spec(), **SUBJECT}
-    limits = {"required_one_of": [("hypervisor", "cluster")], "mutually_exclusive": [("hypervisor", "cluster")]}
-    run_module(spec, work, required_together=[("cluster", "kubeconfig")], **limits)
+    run_module({**libvirt_spec(), **site_spec(), "hypervisor": {"type": "str", "required": True}}, work)
 
 
 if __name__ == "__main__":

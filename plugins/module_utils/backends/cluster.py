@@ -133,8 +133,8 @@ class ClusterApi(abc.ABC):
         """
 
     @abc.abstractmethod
-    def get(self, resource: Resource, name: str, namespace: str = "") -> Object | None:
-        """None when there is none."""
+    def get(self, resource: Resource, name: str, namespace: str = "", *, subresource: str = "") -> Object | None:
+        """None when there is none. ``subresource`` may be a path below one, such as ``proxy/configz`` of a node."""
 
     @abc.abstractmethod
     def create(self, resource: Resource, body: Object, *, dry_run: bool = False) -> Object:

@@ -22,6 +22,7 @@ from .controllers import Controllers
 from .faults import Faults
 from .http import Request, Response, Server
 from .kept import Kept
+from .kubelets import Kubelets
 from .pods import Pods
 from .resources import Resources
 from .rest import Rest, target_of
@@ -69,6 +70,7 @@ class Cluster:
         self.context.pod_runs = self.pods.runs
         self.controllers = Controllers(self.resources, self.registry, self.pods, options.controllers, self.folder, self.access)
         self.rest.special.update({"pods/exec": self.pods.exec, "pods/log": self.pods.log, "pods/eviction": self.controllers.evict})
+        self.rest.special["nodes/proxy"] = Kubelets(self.folder, self.resources).proxy
         self.rest.special.update(reviews.handlers(self.rest))
         self.store.listeners.append(self._heard)
         self.url = ""

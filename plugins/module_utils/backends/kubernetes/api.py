@@ -62,8 +62,8 @@ class KubernetesApi(ClusterApi):
             item.setdefault("kind", resource.kind)
             yield item
 
-    def get(self, resource: Resource, name: str, namespace: str = "") -> Object | None:
-        request = self._request("get", "GET", resource, name, namespace)
+    def get(self, resource: Resource, name: str, namespace: str = "", *, subresource: str = "") -> Object | None:
+        request = self._request("get", "GET", resource, name, namespace, subresource)
         answer = self._requests.send(request, absent=True)
         return None if answer.code == 404 else answer.body
 

@@ -15,8 +15,8 @@ from .api import NAMESPACES
 from .connection import open_cluster
 from .node_facts import distribution, node_record, storage_class_record
 
-_NODES = Resource("", "v1", "Node", "nodes", namespaced=False)
-_STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
+NODES = Resource("", "v1", "Node", "nodes", namespaced=False)
+STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
 # A server that does not answer at once may be in a restart; half of the site's time is left for the answer itself.
 _SHARE_OF_PATIENCE = 0.5
 
@@ -32,7 +32,7 @@ def cluster_facts(api: ClusterApi) -> dict[str, Any]:
         "distribution": distribution(version),
         "nodes": nodes(api),
         "storage_classes": sorted(
-            (storage_class_record(each) for each in api.each(_STORAGE_CLASSES)), key=lambda each: str(each["name"])
+            (storage_class_record(each) for each in api.each(STORAGE_CLASSES)), key=lambda each: str(each["name"])
         ),
         "namespaces": sum(1 for _each in api.each(NAMESPACES)),
     }
@@ -40,7 +40,7 @@ def cluster_facts(api: ClusterApi) -> dict[str, Any]:
 
 def nodes(api: ClusterApi) -> list[dict[str, Any]]:
     """The records of all nodes, by name."""
-    return sorted((node_record(each) for each in api.each(_NODES)), key=lambda each: str(each["name"]))
+    return sorted((node_record(each) for each in api.each(NODES)), key=lambda each: str(each["name"]))
 
 
 def readings(

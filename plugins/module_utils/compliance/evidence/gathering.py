@@ -1,17 +1,15 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""All evidence of one hypervisor with its VMs, or of one cluster."""
+"""All evidence of one hypervisor with its VMs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ...backends.cluster import ClusterApi
 from ...backends.host import Host
 from ...backends.libvirt import evidence as described
 from ...errors import FederationError
-from .clusters import cluster_areas
 from .facts import gather, subject
 from .hypervisor import hypervisor_areas, luks_below
 from .vms import running_vms, vm_subjects
@@ -29,8 +27,3 @@ def hypervisor_evidence(conn: Any, name: str, site: str, host: Any = None) -> li
     vms = vm_subjects(described.domain_descriptions(conn), site, volumes, luks_below(own, pools))
     facts["running_vms"] = running_vms(vms)
     return [subject("hypervisor", name, site, facts), *vms]
-
-
-def cluster_evidence(api: ClusterApi, name: str, site: str) -> list[dict[str, Any]]:
-    """The cluster, as its API server tells of it."""
-    return [subject("cluster", name, site, gather(cluster_areas(api)))]

@@ -44,6 +44,9 @@ class FakeHost:
     def text(self, path):
         return self._known(self.files, path)
 
+    def data(self, path):
+        return self._known(self.files, path).encode()
+
     def names(self, path):
         return self._known(self.folders, path)
 

@@ -1,0 +1,129 @@
+# SPDX-FileCopyrightText: The virt8ra.federation authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What of a k3s server's files and answers becomes evidence, and what of them never does."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+
+import pytest
+from ansible_collections.virt8ra.federation.plugins.module_utils.backends.k3s_host import K3sHost
+from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence import k3s
+from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.k3s_areas import k3s_facts
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
+CONFIG = """\
+token: t0p
+data-dir: /srv/k3s
+etcd-s3: true
+etcd-s3-endpoint: s3.example.eu:9000
+kube-apiserver-arg:
+  - audit-policy-file=/etc/rancher/k3s/audit.yaml
+  - audit-log-path=/var/log/audit.log
+"""
+DROP_IN = "protect-kernel-defaults: true\nkube-apiserver-arg+: [audit-log-maxage=30]\n"
+REGISTRIES = """\
+mirrors:
+  docker.io: {endpoint: ["https://user:pw@mirror.example.eu/v2", "http://10.0.0.9:5000"]}
+configs:
+  "10.0.0.9:5000": {auth: {username: u, password: s3cret}, tls: {insecure_skip_verify: true}}
+"""
+K3S = """\
+#!/bin/sh
+case "$1" in
+secrets-encrypt) echo '{"enable": true, "stage": "start", "activekey": "AES-CBC aescbckey", "hashmatch": true}' ;;
+*) echo "etcd datastore disabled" >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def host(tmp_path):
+    files = {
+        "etc/rancher/k3s/config.yaml": CONFIG,
+        "etc/rancher/k3s/config.yaml.d/10-hard.yaml": DROP_IN,
+        "etc/rancher/k3s/registries.yaml": REGISTRIES,
+        "etc/rancher/k3s/audit.yaml": "rules: [{level: Metadata}, {level: None}]\n",
+        "var/log/audit.log": '{"stageTimestamp": "2026-11-25T11:58:00.123456Z"}\n{"stageTimest',
+        "bin/k3s": K3S,
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    (tmp_path / "bin/k3s").chmod(0o755)
+    return K3sHost(tmp_path, str(tmp_path / "bin/k3s"))
+
+
+def data(host, area):
+    fact = k3s_facts(host, NOW)[area]
+    assert "data" in fact, fact
+    return fact["data"]
+
+
+def test_the_configuration_is_that_of_all_files(host):
+    found = data(host, "server_config")
+    assert found["files"] == ["/etc/rancher/k3s/config.yaml", "/etc/rancher/k3s/config.yaml.d/10-hard.yaml"]
+    assert found["arguments"]["kube-apiserver"]["audit-log-maxage"] == "30"
+    assert found["arguments"]["kube-apiserver"]["audit-log-path"] == "/var/log/audit.log"
+    assert found["config"]["protect-kernel-defaults"] is True
+
+
+def test_no_secret_is_told(host):
+    told = json.dumps(k3s_facts(host, NOW))
+    assert not any(secret in told for secret in ("t0p", "s3cret", "pw@", "aescbckey"))
+
+
+def test_the_audit_log_is_as_old_as_its_last_whole_event(host):
+    found = data(host, "audit_log")
+    assert (found["levels"], found["max_age_days"], found["age_seconds"]) == (["Metadata", "None"], 30, 120)
+
+
+def test_encryption_of_secrets(host):
+    assert data(host, "secrets_encryption") == {
+        "enabled": True,
+        "stage": "start",
+        "hashes_match": True,
+        "hash_error": "",
+        "key_type": "AES-CBC",
+    }
+
+
+def test_registries_without_tls_or_check(host):
+    found = data(host, "registries")
+    assert found["hosts"] == ["10.0.0.9", "mirror.example.eu"]
+    assert (found["plain"], found["unchecked"]) == (["http://10.0.0.9:5000"], ["10.0.0.9:5000"])
+
+
+def test_snapshots_by_their_files_where_k3s_cannot_list_them(host):
+    assert data(host, "snapshots")["newest"] is None
+    folder = host.root / "srv/k3s/server/db/snapshots"
+    folder.mkdir(parents=True)
+    (folder / "on-demand-a-1").write_text("x", encoding="utf-8")
+    found = data(host, "snapshots")
+    assert found["found"] == "files in /srv/k3s/server/db/snapshots"
+    assert [one["name"] for one in found["snapshots"]] == ["on-demand-a-1"]
+    assert found["s3"] == "s3.example.eu"
+
+
+def test_a_snapshot_that_failed_is_none():
+    ready = {"spec": {"snapshotName": "a"}, "status": {"creationTime": "2026-11-25T06:00:00Z", "size": "9", "readyToUse": True}}
+    failed = {"spec": {"snapshotName": "b"}, "status": {"creationTime": "2026-11-25T11:00:00Z", "readyToUse": False}}
+    found = k3s.snapshots([failed, ready, None, {"status": {"creationTime": "soon"}}], {}, NOW)
+    assert [one["name"] for one in found["snapshots"]] == ["a"]
+    assert (found["age_hours"], found["s3"]) == (6.0, "")
+
+
+def test_a_file_that_is_no_yaml_is_a_fault_without_its_text(host):
+    (host.root / "etc/rancher/k3s/config.yaml").write_text("token: [s3cret", encoding="utf-8")
+    facts = k3s_facts(host, NOW)
+    assert "is no YAML" in facts["server_config"]["error"]
+    assert "s3cret" not in json.dumps(facts)
+
+
+def test_a_host_without_k3s(tmp_path):
+    facts = k3s_facts(K3sHost(tmp_path, str(tmp_path / "k3s")), NOW)
+    assert "is not there" in facts["secrets_encryption"]["error"]
+    assert facts["audit_log"]["data"]["newest"] is None
