@@ -150,7 +150,7 @@ def test_faults_are_found_by_their_controls_and_by_no_others(lab: Lab, federatio
         ("ENV-01", "lab-es"),
         ("KEY-05", "lab-es-1"),
         ("LOG-01", "lab-es-2"),
-        ("SEC-01", "lab-de-1"),
+        ("SEC-01-TCP", "lab-de-1"),
         ("SEC-06", "lab-es-south"),
         ("POR-08", "t-unknown"),
         # It has no policy that would keep it out of the country that is not allowed.

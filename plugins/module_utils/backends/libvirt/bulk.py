@@ -58,6 +58,37 @@ def _read_vms(site: Site, hypervisor: Hypervisor, deadline: float, pki_path: str
             conn.close()
 
 
+def definitions(conn: Any, timeout: float) -> list[ET.Element]:
+    """The domain XML of all VMs of an open connection, by name; a running VM's has an ``id`` and what it got when it was started.
+
+    UnreachableError when not all could be read within ``timeout`` seconds.
+    """
+    with told("reading the VMs"):
+        domains = conn.listAllDomains()
+        answers = work_through(domains, _definition, workers=_IN_FLIGHT, deadline=time.monotonic() + timeout)
+    if None in answers:
+        raise UnreachableError("not all VMs could be read in time", remedy="raise connect_timeout")
+    roots = [root for answer in answers for root in answer or ()]
+    return sorted(roots, key=lambda root: root.findtext("name") or "")
+
+
+def pool_definitions(conn: Any) -> list[ET.Element]:
+    """The XML of all storage pools of an open connection, by name."""
+    with told("reading the storage pools"):
+        roots = [ET.fromstring(pool.XMLDesc()) for pool in conn.listAllStoragePools()]
+    return sorted(roots, key=lambda root: root.findtext("name") or "")
+
+
+def _definition(domain: Any) -> list[ET.Element]:
+    """An empty list where it was undefined since the list was made."""
+    try:
+        return [ET.fromstring(domain.XMLDesc())]
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return []
+        raise
+
+
 class _Reader:
     """One hypervisor's VMs over one open connection, until ``deadline`` (monotonic seconds)."""
 

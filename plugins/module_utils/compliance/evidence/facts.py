@@ -25,14 +25,20 @@ class Area:
 
 def gather(areas: Iterable[Area]) -> dict[str, Fact]:
     """``{"how", "data"}`` or ``{"how", "error"}`` by area; one that cannot be had keeps no other from being measured."""
-    return {area.name: _fact(area) for area in areas}
+    return {area.name: measured(area.how, area.measure) for area in areas}
 
 
-def _fact(area: Area) -> Fact:
+def measured(how: str, measure: Callable[[], Any]) -> Fact:
+    """The fact that comes of a call; what fails otherwise than with a FederationError is a defect."""
     try:
-        return {"how": area.how, "data": area.measure()}
+        return {"how": how, "data": measure()}
     except FederationError as error:
-        return {"how": area.how, "error": error.sentence()}
+        return failed(how, " ".join(error.sentence().split()))
+
+
+def failed(how: str, why: str) -> Fact:
+    """What could not be measured, and why, in one sentence."""
+    return {"how": how, "error": why}
 
 
 def subject(kind: str, name: str, site: str, facts: dict[str, Fact]) -> dict[str, Any]:

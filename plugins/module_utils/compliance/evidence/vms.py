@@ -1,95 +1,89 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Facts of VMs, read from the descriptions that libvirt gives of all of them; pure."""
+"""What a VM's domain XML shows: confinement, shape, and whether its disks are encrypted. Pure but for devices below folders."""
 
 from __future__ import annotations
 
+import posixpath
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Callable
 
-from ...errors import BackendError
-from .facts import Area, Fact, gather, subject
+from ...errors import FederationError
+from .facts import Fact, failed
 
-_XML = "virDomainGetXMLDesc, of each domain of virConnectListAllDomains"
+# DAC only sets owners of files; these two keep one VM's process from another's files.
+_CONFINING = ("apparmor", "selinux")
+HOW = "libvirt: virDomainGetXMLDesc"
 
 
-def vm_subjects(
-    domains: Sequence[Mapping[str, Any]], site: str, encrypted: Mapping[str, bool], luks: Mapping[str, bool]
-) -> list[dict[str, Any]]:
-    """A subject for each VM.
+def vm_facts(root: ET.Element, encrypted_folder: Callable[[str], bool]) -> dict[str, Fact]:
+    """Areas ``security_label``, ``machine`` and ``disks`` of one VM.
 
-    :param domains: ``{"name", "active", "xml"}`` of each
-    :param encrypted: whether libvirt knows a volume to be LUKS, by its path
-    :param luks: whether the block devices below a path are all LUKS, by the path of a pool
+    :param root: its domain XML
+    :param encrypted_folder: whether the device below a folder is encrypted; FederationError where that cannot be told
     """
-    return [_subject(one, site, encrypted, luks) for one in domains]
-
-
-def _subject(domain: Mapping[str, Any], site: str, encrypted: Mapping[str, bool], luks: Mapping[str, bool]) -> dict[str, Any]:
-    root = ET.fromstring(domain["xml"])
-    areas = [
-        Area("confinement", f"{_XML}: seclabel", lambda: confinement(root, bool(domain["active"]))),
-        Area("shape", f"{_XML}: os, cpu, devices", lambda: shape(root)),
-        Area("disk_encryption", f"{_XML}: disk; virStorageVolGetXMLDesc; dm/uuid", lambda: disks(root, encrypted, luks)),
-    ]
-    return subject("vm", str(domain["name"]), site, gather(areas))
-
-
-def running_vms(subjects: Sequence[Mapping[str, Any]]) -> Fact:
-    """The fact of a hypervisor: ``{"running": n, "unconfined": [names]}``."""
-    read = {str(one["name"]): one["facts"]["confinement"].get("data") for one in subjects}
-    running = {name: data for name, data in read.items() if data}
-    unconfined = sorted(name for name, data in running.items() if not data["confined"])
-    return {"how": f"{_XML}: seclabel", "data": {"running": len(running), "unconfined": unconfined}}
-
-
-def confinement(root: ET.Element, active: bool) -> dict[str, Any]:
-    """``{"running", "labels": [{"model", "type", "label"}], "confined"}``; what a VM is confined by, only a running one tells."""
-    if not active:
-        raise BackendError("the VM does not run, so that it has no label")
-    labels = [
-        {"model": one.get("model", ""), "type": one.get("type", ""), "label": one.findtext("label", "")}
-        for one in root.findall("seclabel")
-    ]
-    # DAC only parts users; what keeps one VM from another's files is SELinux or AppArmor.
-    held = [one for one in labels if one["model"] in ("selinux", "apparmor") and one["type"] != "none" and one["label"]]
-    return {"running": True, "labels": labels, "confined": bool(held)}
-
-
-def shape(root: ET.Element) -> dict[str, Any]:
-    """``{"machine", "arch", "cpu_mode", "cpu_model", "passthrough": [...]}``."""
-    kind = root.find("os/type")
-    cpu = root.find("cpu")
-    held = [f"{one.get('type', '')} {one.get('mode', '')}".strip() for one in root.findall("devices/hostdev")]
-    held += ["interface hostdev" for one in root.findall("devices/interface") if one.get("type") == "hostdev"]
     return {
-        "machine": "" if kind is None else kind.get("machine", ""),
-        "arch": "" if kind is None else kind.get("arch", ""),
-        "cpu_mode": "" if cpu is None else cpu.get("mode", "custom"),
-        "cpu_model": "" if cpu is None else cpu.findtext("model", ""),
-        "passthrough": held,
+        "security_label": {"how": HOW, "data": security_label(root)},
+        "machine": {"how": HOW, "data": machine(root)},
+        "disks": _disks(root, encrypted_folder),
     }
 
 
-def disks(root: ET.Element, encrypted: Mapping[str, bool], luks: Mapping[str, bool]) -> dict[str, Any]:
-    """``{"disks": [{"target", "source", "encrypted", "by"}]}``, without discs and floppies.
+def security_label(root: ET.Element) -> dict[str, Any]:
+    """``{running, labels: [{model, type, label}], confined}``; a stopped VM has no process, and so no label yet."""
+    labels = [
+        {"model": label.get("model", ""), "type": label.get("type", ""), "label": label.findtext("label") or ""}
+        for label in root.findall("seclabel")
+    ]
+    confined = any(one["model"] in _CONFINING and one["label"] and one["type"] != "none" for one in labels)
+    return {"running": root.get("id") is not None, "labels": labels, "confined": confined}
 
-    ``encrypted`` is null where nothing told; ``by`` is ``qemu`` (LUKS in the disk) or ``host`` (LUKS below the file system).
-    """
-    return {"disks": [_disk(one, encrypted, luks) for one in root.findall("devices/disk") if one.get("device", "disk") == "disk"]}
+
+def machine(root: ET.Element) -> dict[str, Any]:
+    """``{hypervisor, type, architecture, cpu_mode, cpu_model, passthrough}``; ``passthrough`` names devices of the host."""
+    kind = root.find("os/type")
+    cpu = root.find("cpu")
+    devices = [f"{device.get('type', '')} {_address(device)}".strip() for device in root.findall("devices/hostdev")]
+    devices += [f"interface {nic.get('type', '')}" for nic in root.findall("devices/interface") if nic.get("type") == "hostdev"]
+    devices += ["disk block" for disk in root.findall("devices/disk") if disk.get("device") == "lun"]
+    return {
+        "hypervisor": root.get("type", ""),
+        "type": "" if kind is None else kind.get("machine", ""),
+        "architecture": "" if kind is None else kind.get("arch", ""),
+        "cpu_mode": "" if cpu is None else cpu.get("mode", "custom"),
+        "cpu_model": (root.findtext("cpu/model") or "").strip(),
+        "passthrough": devices,
+    }
 
 
-def _disk(disk: ET.Element, encrypted: Mapping[str, bool], luks: Mapping[str, bool]) -> dict[str, Any]:
-    source, target = disk.find("source"), disk.find("target")
-    found = {} if source is None else source.attrib
-    path = found.get("file") or found.get("dev") or found.get("name") or found.get("volume") or ""
-    read: dict[str, Any] = {"target": "" if target is None else target.get("dev", ""), "source": path, "encrypted": None, "by": ""}
-    if disk.find("source/encryption") is not None or disk.find("encryption") is not None or encrypted.get(path):
-        return {**read, "encrypted": True, "by": "qemu"}
-    below = [(folder, held) for folder, held in luks.items() if path.startswith(folder.rstrip("/") + "/")]
-    if below:
-        held = max(below, key=lambda one: len(one[0]))[1]
-        return {**read, "encrypted": held, "by": "host" if held else ""}
-    return read
+def _address(device: ET.Element) -> str:
+    address = device.find("source/address")
+    return "" if address is None else " ".join(f"{key}={value}" for key, value in sorted(address.attrib.items()))
+
+
+def _disks(root: ET.Element, encrypted_folder: Callable[[str], bool]) -> Fact:
+    """``[{target, source, format, below, encrypted}]`` of disks, not of discs; one that cannot be told makes it an error."""
+    how = f"{HOW}; findmnt and lsblk of the disks' folders"
+    found = []
+    for disk in root.findall("devices/disk"):
+        if disk.get("device", "disk") not in ("disk", "lun"):
+            continue
+        target = disk.find("target")
+        name = "" if target is None else target.get("dev", "")
+        source = disk.find("source")
+        path = "" if source is None else source.get("file") or source.get("dev") or ""
+        own = disk.find("source/encryption") if disk.find("encryption") is None else disk.find("encryption")
+        form = "" if own is None else own.get("format", "")
+        below = False
+        if form != "luks":
+            if not path:
+                return failed(
+                    how, f"the disk {name} is neither a file nor a device of the host, so what is below it cannot be told"
+                )
+            try:
+                below = encrypted_folder(path if disk.get("type") == "block" else posixpath.dirname(path))
+            except FederationError as error:
+                return failed(how, f"the disk {name} is not encrypted itself, and {error.sentence()}")
+        found.append({"target": name, "source": path, "format": form, "below": below, "encrypted": form == "luks" or below})
+    return {"how": how, "data": found}
