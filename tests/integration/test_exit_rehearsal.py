@@ -30,12 +30,12 @@ class Leaving(Database, Guest):
             self.lab.run(host, f"{drop}; virsh pool-refresh vms >/dev/null", check=False)
 
 
-@pytest.fixture
-def guest(lab, tmp_path):
+@pytest.fixture(scope="module")
+def guest(lab, tmp_path_factory):
     guest = Leaving(lab, NAME)
     guest.remove()
     try:
-        guest.deploy_database(tmp_path)
+        guest.deploy_database(tmp_path_factory.mktemp("guest"))
         yield guest
     finally:
         guest.remove()
