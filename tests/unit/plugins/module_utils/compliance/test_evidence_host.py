@@ -141,9 +141,9 @@ JOURNAL = {
 }
 
 
-def erased(files, journal=JOURNAL):
+def erased(files, journal=None):
     space = metadata.namespace("migration")
-    xml = f"<domain><uuid>u</uuid><metadata><m:migration xmlns:m='{space}'>{json.dumps(journal)}</m:migration></metadata></domain>"
+    xml = f"<domain><uuid>u</uuid><metadata><m:migration xmlns:m='{space}'>{json.dumps(journal or JOURNAL)}</m:migration></metadata></domain>"
     return erasures.erasure_facts(Recorded(files), ET.fromstring(xml), "/state")["receipts"]
 
 
