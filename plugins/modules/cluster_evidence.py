@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cluster_evidence
 short_description: Gather evidence of a cluster for its controls
-version_added: 0.3.0
+version_added: 0.2.0
 description:
   - Measures what controls of clusters are judged by, as the API server tells it, for M(virt8ra.federation.compliance_report).
   - With O(k3s=true) it also reads what only the host of a k3s server knows. It runs there then, as root.
