@@ -91,8 +91,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.k3s_host import BINARY, K3sHost
-from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.cluster_areas import cluster_areas
-from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.facts import gather, subject
+from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.cluster_areas import cluster_facts
 from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.k3s_areas import k3s_facts
 from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
 from ansible_collections.virt8ra.federation.plugins.module_utils.options import kubernetes_spec, site_spec
@@ -110,12 +109,12 @@ def work(module: FederationModule) -> dict[str, Any]:
     site, now = module.site, datetime.now(timezone.utc)
     api = module.cluster()
     try:
-        facts = gather(cluster_areas(api))
+        facts = cluster_facts(api)
     finally:
         api.close()
     if module.params["k3s"]:
         facts.update(k3s_facts(K3sHost(binary=module.params["k3s_binary"]), now))
-    found = subject("cluster", module.params["name"], site.name, facts)
+    found = {"type": "cluster", "name": module.params["name"], "site": site.name, "facts": facts}
     return {"evidence": {"collected": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "subjects": [found]}}
 
 
