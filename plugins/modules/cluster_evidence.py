@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cluster_evidence
 short_description: Gather evidence of a cluster for its controls
-version_added: 0.3.0
+version_added: 0.2.0
 description:
   - Measures what controls of clusters are judged by, as the API server tells it, for M(virt8ra.federation.compliance_report).
   - With O(k3s=true) it also reads what only the host of a k3s server knows. It runs there then, as root.
@@ -91,8 +91,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.k3s_host import BINARY, K3sHost
-from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.cluster_areas import cluster_areas
-from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.facts import gather, subject
+from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.cluster_areas import cluster_facts
 from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.k3s_areas import k3s_facts
 from ansible_collections.virt8ra.federation.plugins.module_utils.module import FederationModule, run_module
 from ansible_collections.virt8ra.federation.plugins.module_utils.options import kubernetes_spec, site_spec
@@ -110,12 +109,12 @@ def work(module: FederationModule) -> dict[str, Any]:
     site, now = module.site, datetime.now(timezone.utc)
     api = module.cluster()
     try:
-        facts = gather(cluster_areas(api))
+        facts = cluster_facts(api)
     finally:
         api.close()
     if module.params["k3s"]:
         facts.update(k3s_facts(K3sHost(binary=module.params["k3s_binary"]), now))
-    found = subject("cluster", module.params["name"], site.name, facts)
+    found = {"type": "cluster", "name": module.params["name"], "site": site.name, "facts": facts}
     return {"evidence": {"collected": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "subjects": [found]}}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: rehearsal_record
 short_description: Keep rehearsals of an exit, and tell what they prove
-version_added: 0.3.0
+version_added: 0.2.0
 description:
   - Adds a rehearsal of the playbook C(exit_rehearsal) to a file with a line of JSON for each, on the machine where it runs, which is the controller.
   - Returns what all of them say as evidence for M(virt8ra.federation.compliance_report), of each VM that was rehearsed and of each site.

@@ -16,38 +16,35 @@ from ...backends.kubernetes.cluster_facts import NODES, STORAGE_CLASSES, nodes
 from ...backends.kubernetes.node_facts import distribution
 from ...errors import BackendError, NotFoundError
 from . import cluster
-from .facts import Area
+from .fact import Fact, measured
 
 _PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
 _VOLUMES = Resource("", "v1", "PersistentVolume", "persistentvolumes", namespaced=False)
 _DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 
 
-def cluster_areas(api: ClusterApi) -> list[Area]:
-    """Yet to be measured. Pods and nodes are listed once, whatever needs them."""
+def cluster_facts(api: ClusterApi) -> dict[str, Fact]:
+    """One that cannot be had keeps no other from being measured. Pods and nodes are listed once, whatever needs them."""
     seen = _Seen(api)
-    return [
-        Area(
-            "api_tls",
+    return {
+        "api_tls": measured(
             "TLS handshakes with the API server, as it likes best and in the versions before 1.2",
             lambda: api_tls(api.server),
         ),
-        Area("images", "GET /api/v1/pods: image of each container", lambda: cluster.images(seen.pods())),
-        Area("kubelet", "GET /api/v1/nodes/NAME/proxy/configz of each node", lambda: _kubelets(api, seen.nodes())),
-        Area("nodes", "GET /api/v1/nodes", seen.nodes),
-        Area(
-            "pod_security",
+        "images": measured("GET /api/v1/pods: image of each container", lambda: cluster.images(seen.pods())),
+        "kubelet": measured("GET /api/v1/nodes/NAME/proxy/configz of each node", lambda: _kubelets(api, seen.nodes())),
+        "nodes": measured("GET /api/v1/nodes", seen.nodes),
+        "pod_security": measured(
             "GET /api/v1/namespaces: labels pod-security.kubernetes.io; GET /api/v1/pods: security contexts, host namespaces",
             lambda: cluster.pod_security(api.each(NAMESPACES), seen.pods()),
         ),
-        Area(
-            "portability",
+        "portability": measured(
             "GET customresourcedefinitions and storageclasses",
             lambda: cluster.portability(api.each(_DEFINITIONS), api.each(STORAGE_CLASSES)),
         ),
-        Area("version", "GET /version; GET /api/v1/nodes: kubeletVersion", lambda: _version(api, seen.nodes())),
-        Area("volumes", "GET /api/v1/persistentvolumes", lambda: cluster.volumes(api.each(_VOLUMES))),
-    ]
+        "version": measured("GET /version; GET /api/v1/nodes: kubeletVersion", lambda: _version(api, seen.nodes())),
+        "volumes": measured("GET /api/v1/persistentvolumes", lambda: cluster.volumes(api.each(_VOLUMES))),
+    }
 
 
 class _Seen:

@@ -13,7 +13,7 @@ from ...backends.host.reading import Host
 from ...backends.libvirt import metadata
 from ...errors import BackendError, NotFoundError
 from ...migration.journal import Journal
-from .facts import Fact, measured
+from .fact import Fact, measured
 
 
 def erasure_facts(host: Host, root: ET.Element, state: str) -> dict[str, Fact]:

@@ -14,7 +14,7 @@ from typing import Any
 from ...backends.host.block_devices import BlockDevices
 from ...backends.host.reading import Host
 from .erasures import erasure_facts
-from .facts import Fact
+from .fact import Fact
 from .kernel import kernel_facts
 from .logs import log_facts
 from .outside import outside_facts

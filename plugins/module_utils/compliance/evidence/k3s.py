@@ -17,7 +17,7 @@ from .cluster import mapping
 
 DATA_DIR = "/var/lib/rancher/k3s"
 HIDDEN = "(hidden)"
-_SECRETS = ("token", "secret", "password", "access-key", "datastore-endpoint", "vpn-auth")
+_SECRETS = ("token", "secret-key", "access-key", "password", "datastore-endpoint", "vpn-auth")
 _LISTS = ("kube-apiserver-arg", "kube-controller-manager-arg", "kube-scheduler-arg", "kubelet-arg", "kube-proxy-arg", "etcd-arg")
 
 

@@ -10,25 +10,22 @@ from typing import Any
 
 from ...backends.k3s_host import CONFIG, REGISTRIES, K3sHost
 from . import k3s
-from .facts import Area, Fact, gather
+from .fact import Fact, measured
 
 
 def k3s_facts(host: K3sHost, now: datetime) -> dict[str, Fact]:
     """``secrets_encryption``, ``server_config``, ``audit_log``, ``snapshots``, ``registries``; ``now``: when the ages are told of."""
     how = f"{CONFIG} and its drop-ins"
-    return gather(
-        [
-            Area("audit_log", f"policy and newest event of the files that {how} name", lambda: _audit(host, now)),
-            Area("registries", REGISTRIES, lambda: k3s.registries(host.document(REGISTRIES))),
-            Area("secrets_encryption", "k3s secrets-encrypt status --output json", lambda: _encryption(host)),
-            Area("server_config", how, lambda: k3s.server_config(host.config_files())),
-            Area(
-                "snapshots",
-                "k3s etcd-snapshot list --output json, else the files in the folder of snapshots",
-                lambda: _snapshots(host, now),
-            ),
-        ]
-    )
+    return {
+        "audit_log": measured(f"policy and newest event of the files that {how} name", lambda: _audit(host, now)),
+        "registries": measured(REGISTRIES, lambda: k3s.registries(host.document(REGISTRIES))),
+        "secrets_encryption": measured("k3s secrets-encrypt status --output json", lambda: _encryption(host)),
+        "server_config": measured(how, lambda: k3s.server_config(host.config_files())),
+        "snapshots": measured(
+            "k3s etcd-snapshot list --output json, else the files in the folder of snapshots",
+            lambda: _snapshots(host, now),
+        ),
+    }
 
 
 def _encryption(host: K3sHost) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...backends.host.reading import Host
 from ...errors import BackendError, NotFoundError
-from .facts import Fact, measured
+from .fact import Fact, measured
 
 VULNERABILITIES = "/sys/devices/system/cpu/vulnerabilities"
 DMI = "/sys/class/dmi/id"

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...backends.host.reading import Host
 from ...errors import BackendError, NotFoundError
-from .facts import Fact, measured
+from .fact import Fact, measured
 from .transport import settings
 
 _UPLOAD = "systemd-journal-upload.service"

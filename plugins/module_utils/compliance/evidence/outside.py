@@ -11,7 +11,7 @@ from typing import Any
 
 from ...backends.host.reading import Host
 from ...errors import BackendError, NotFoundError
-from .facts import Fact, measured
+from .fact import Fact, measured
 from .logs import active
 
 _DAYS = 30

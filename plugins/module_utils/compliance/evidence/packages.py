@@ -12,7 +12,7 @@ from typing import Any
 
 from ...backends.host.reading import Host
 from ...errors import BackendError, NotFoundError
-from .facts import Fact, measured
+from .fact import Fact, measured
 
 _LISTS = "/var/lib/apt/lists"
 _WAITS = re.compile(r"^([^\s/]+)/(\S+) (\S+) \S+ \[upgradable from: ([^\]]+)\]", re.MULTILINE)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...backends.host.reading import Host
 from ...errors import BackendError, NotFoundError
-from .facts import Fact, measured
+from .fact import Fact, measured
 
 _REMOTE_FILES = ("nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "fuse.glusterfs", "fuse.sshfs")
 

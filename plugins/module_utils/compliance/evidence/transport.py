@@ -11,7 +11,7 @@ from typing import Any
 from ...backends.host.reading import Host
 from ...backends.host.tls import handshake
 from ...errors import BackendError, NotFoundError
-from .facts import Fact, measured
+from .fact import Fact, measured
 
 TLS_PORT, PLAIN_PORT = 16514, 16509
 QEMU_CONF = "/etc/libvirt/qemu.conf"

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 from typing import Any, Callable
 
 from ...errors import FederationError
-from .facts import Fact, failed
+from .fact import Fact, failed
 
 # DAC only sets owners of files; these two keep one VM's process from another's files.
 _CONFINING = ("apparmor", "selinux")

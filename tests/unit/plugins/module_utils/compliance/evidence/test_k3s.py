@@ -71,6 +71,20 @@ def test_the_configuration_is_that_of_all_files(host):
     assert found["config"]["protect-kernel-defaults"] is True
 
 
+def test_which_keys_of_the_configuration_are_hidden():
+    keys = [
+        "agent-token",
+        "etcd-s3-secret-key",
+        "etcd-s3-access-key",
+        "datastore-endpoint",
+        "vpn-auth",
+        "secrets-encryption",
+        "tls-san",
+    ]
+    shown = k3s.server_config([("a", dict.fromkeys(keys, "x"))])["config"]
+    assert [key for key in keys if shown[key] == "x"] == ["secrets-encryption", "tls-san"]
+
+
 def test_no_secret_is_told(host):
     told = json.dumps(k3s_facts(host, NOW))
     assert not any(secret in told for secret in ("t0p", "s3cret", "pw@", "aescbckey"))
