@@ -49,7 +49,8 @@ def settings(lab: K3sLab, version: str = VERSION) -> dict[str, Any]:
         "k3s_cluster_artefacts_dir": str(lab.binaries),
         "k3s_cluster_token": TOKEN,
         "k3s_cluster_tls_sans": ["10.213.81.100", "api.t-k3s.test"],
-        "k3s_cluster_ready_timeout": 60,
+        # What does not come up is told by its restarts; this is for machines that are busy.
+        "k3s_cluster_ready_timeout": 300,
         "k3s_cluster_backup_dir": str(lab.folder / "backup"),
         "k3s_cluster_backup_passphrase": "a passphrase of the tests",
         # The kernel is this machine's, and that of all other containers on it.
@@ -140,7 +141,7 @@ def test_the_api_outlives_a_server(k3s_lab: K3sLab) -> None:
     k3s_lab.run(ONE, "systemctl kill -s KILL --kill-whom=main k3s; systemctl stop k3s")
     try:
         k3s_lab.kubectl(TWO, f"label node {FOUR} written=without-the-first")
-        before, end = heard(), time.monotonic() + 60
+        before, end = heard(), time.monotonic() + 300
         while heard() == before:
             assert time.monotonic() < end, "the agent has lost the cluster with its first server"
             time.sleep(1)
@@ -166,7 +167,7 @@ def test_a_node_that_fails_stops_the_upgrade_and_the_rest_is_as_it_was(k3s_lab: 
     fine(k3s_lab.apply(CLUSTER, check=True))
     assert k3s_lab.ready(ONE) == dict.fromkeys(WHOLE, OLD)
     k3s_lab.fault(TWO, exit=True, versions=[NEW])
-    told = k3s_lab.apply(CLUSTER, k3s_cluster_ready_timeout=20)
+    told = k3s_lab.apply(CLUSTER)
     assert told["rc"] != 0 and any(TWO in sentence for sentence in failures(told)), failures(told)
     versions = {name: node["status"]["nodeInfo"]["kubeletVersion"] for name, node in k3s_lab.nodes(ONE).items()}
     assert versions == {ONE: NEW, TWO: OLD, THREE: OLD, FOUR: OLD}
