@@ -17,7 +17,7 @@ fi
 if ! [ -e $venv/.ready ]; then
     echo "==> second ansible-core: making $venv with $("$python" --version)"
     "$python" -m venv $venv
-    $venv/bin/pip install --quiet 'ansible-core>=2.21,<2.22' 'libvirt-python>=9.0' jmespath 'pytest>=8' 'hypothesis>=6.100' 'jsonschema>=4.18' 'pycdlib>=1.12' 'kubernetes>=31' 'ansible-builder>=3.1'
+    $venv/bin/pip install --quiet 'ansible-core>=2.21,<2.22' 'libvirt-python>=9.0' jmespath 'pytest>=8' 'hypothesis>=6.100' 'jsonschema>=4.18' 'pycdlib>=1.12' 'kubernetes>=31' 'ansible-builder>=3.1' 'cryptography>=41' 'compliance-trestle>=5.2' 'xmlschema>=4'
     touch $venv/.ready
 fi
 $venv/bin/ansible --version | sed -n 1p
