@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import socket
 import ssl
-from datetime import datetime, timezone
 from typing import Any
 
 from ...errors import BackendError
-
-_SEQUENCE, _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x30, 0x17, 0x18, 0xA0
+from .. import certificates
 
 
 def handshake(address: str, port: int, authorities: str | None = None, timeout: float = 5.0) -> dict[str, Any]:
@@ -56,34 +54,7 @@ def not_after(certificate: bytes) -> str:
 
     BackendError for what is no certificate.
     """
-    try:
-        content, _rest = _element(certificate, _SEQUENCE)
-        body, _rest = _element(content, _SEQUENCE)
-        if body[0] == _VERSION:
-            body = _element(body, _VERSION)[1]
-        for _field in ("serial number", "signature", "issuer"):
-            body = _element(body, body[0])[1]
-        validity, _rest = _element(body, _SEQUENCE)
-        _begin, ends = _element(validity, validity[0])
-        text = _element(ends, ends[0])[0].decode("ascii")
-        if ends[0] == _UTC_TIME:
-            # X.509: years from 50 on are of the last century.
-            text = ("19" if text[:2] >= "50" else "20") + text
-        elif ends[0] != _GENERALIZED_TIME:
-            raise ValueError("no time")
-        return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (IndexError, ValueError):
-        raise BackendError("the server's certificate cannot be read") from None
-
-
-def _element(data: bytes, tag: int) -> tuple[bytes, bytes]:
-    """The first element's content, and what follows it."""
-    if data[0] != tag:
-        raise ValueError("another tag")
-    length, start = data[1], 2
-    if length & 0x80:
-        start += length & 0x7F
-        length = int.from_bytes(data[2:start], "big")
-    if len(data) < start + length:
-        raise ValueError("too short")
-    return data[start : start + length], data[start + length :]
+    end = certificates.not_after(ssl.DER_cert_to_PEM_cert(certificate))
+    if end is None:
+        raise BackendError("the server's certificate cannot be read")
+    return end.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...errors import BackendError, UnreachableError
-from .certificates import not_after
+from ..certificates import not_after
 
 _OLD = ("TLSv1", "TLSv1_1")
 _SECONDS = 10.0

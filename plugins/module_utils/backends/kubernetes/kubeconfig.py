@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+from ..certificates import not_after
 from ..cluster import ClusterAccess
-from .certificates import not_after
 from .sdk import kubeconfigs, need_library, sdk
 
 # What of a cluster and of a user may stand in a file of its own.

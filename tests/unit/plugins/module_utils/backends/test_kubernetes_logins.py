@@ -22,9 +22,9 @@ from cryptography.x509.oid import NameOID
 
 pytest.importorskip("kubernetes")
 
+from ansible_collections.virt8ra.federation.plugins.module_utils.backends.certificates import not_after
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.cluster import ClusterAccess
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes import sdk
-from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes.certificates import not_after
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes.kubeconfig import read_login
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.kubernetes.patience import Patience
 from ansible_collections.virt8ra.federation.plugins.module_utils.errors import InputError, UnreachableError
