@@ -68,10 +68,10 @@ class Lab:
             shell_command,
         ]
 
-    def run(self, host: str, shell_command: str, *, check: bool = True) -> str:
-        """What the command printed on the host; CalledProcessError when it failed and ``check``."""
+    def run(self, host: str, shell_command: str, *, check: bool = True, given: str = "") -> str:
+        """What the command printed on the host, to which ``given`` is fed; AssertionError when it failed and ``check``."""
         argv = self.ssh(host, shell_command)
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, check=False, text=True, capture_output=True, timeout=TIMEOUT)
+        done = subprocess.run(argv, input=given, check=False, text=True, capture_output=True, timeout=TIMEOUT)
         if check and done.returncode:
             raise AssertionError(f"on {host}: {shell_command}\n{done.stdout}{done.stderr}")
         return done.stdout

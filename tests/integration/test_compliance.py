@@ -1,163 +1,172 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compliance over the lab, and over a lab that is broken on purpose: each fault is found by its control, and by no other one."""
+"""Compliance over the lab, and over a lab that is broken on purpose: each fault is found by its control, and by no other one.
+
+The faults are of every control that measures a site, a hypervisor or a VM; those of clusters are in test_compliance_clusters.py.
+"""
 
 from __future__ import annotations
 
-import datetime
 import json
-import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.controls import read_controls, read_documents
 
-from .lab import INVENTORY, ROOT, SITES, Lab
+from . import broken_hosts as broken
+from .compliance_lab import BROKEN, HOSTILE, ROUND_TRIPS, Federation, different
+from .guest import SOURCE, TARGET, Guest
+from .lab import ROOT, SITES, Lab
 
-HOSTILE = "<script>alert(1)</script> {{ 7 * 7 }}"
-SHAPE = """<domain type='qemu'><name>{name}</name><memory>65536</memory><os><type machine='pc-q35-7.2'>hvm</type></os>
-<cpu mode='maximum'/></domain>"""
-# Far enough for the places that the lab's sites say they are at.
-ROUND_TRIPS = {("lab-es-1", "lab-de-1"): 25.0, ("lab-es-1", "lab-es-2"): 12.0, ("lab-de-1", "lab-es-2"): 35.0}
-
-Findings = dict[tuple[str, str], dict[str, Any]]
-
-
-class Federation:
-    """A copy of the lab's federation file with other things written, and reports on it."""
-
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        self.lab, self.folder = lab, folder
-        # As deep as the lab's own, which finds its keys from where it is.
-        self.inventory = folder / "inventories" / "lab"
-        shutil.copytree(INVENTORY, self.inventory)
-        (folder / "build").symlink_to(ROOT / "build")
-        self.path = self.inventory / "lab.sites.yml"
-        self.declared = yaml.safe_load(self.path.read_text(encoding="utf-8"))
-        self.declared["pki_path"] = str(ROOT / "build/lab/pki/controller")
-        energy = {
-            "claim": "energy",
-            "value": {"pue": 1.2, "renewable": 90},
-            "issuer": HOSTILE,
-            "issued": "2026-01-01",
-            "expires": "2099-01-01",
-        }
-        self.site("lab-es")["attestations"] = [energy]
-        self.save()
-
-    def site(self, name: str) -> dict[str, Any]:
-        return next(site for site in self.declared["sites"] if site["name"] == name)
-
-    def save(self) -> None:
-        self.path.write_text(yaml.safe_dump(self.declared, allow_unicode=True), encoding="utf-8")
-
-    def report(self, name: str, **extra: Any) -> tuple[dict[str, Any], Findings]:
-        """What the playbook told, and the findings by control and subject."""
-        latencies = self.folder / "latency.json"
-        given = {
-            "report_dir": str(self.folder / name),
-            "fail_on": "never",
-            "compliance_latency_path": str(latencies),
-            "compliance_public_pages": False,
-            **extra,
-        }
-        told = self.lab.playbook("playbooks/compliance.yml", inventory=self.inventory, extra=given)
-        path = self.folder / name / "findings.json"
-        found = json.loads(path.read_text(encoding="utf-8"))["findings"] if path.exists() else []
-        return told, {(one["control"], one["subject"]["name"]): one for one in found}
-
-
-def different(before: Findings, after: Findings) -> set[tuple[str, str]]:
-    """Findings that are worse than before, or fail with more than before; VMs of other tests do not count."""
-
-    def worse(key: tuple[str, str], one: dict[str, Any]) -> bool:
-        was = before.get(key, {"result": "none", "offending": []})
-        return one["result"] == "fail" and (was["result"], was["offending"]) != ("fail", one["offending"])
-
-    ours = {key: one for key, one in after.items() if one["subject"]["type"] != "vm" or key[1] == "t-unknown"}
-    return {key for key, one in ours.items() if worse(key, one)}
+SOUTH = "lab-es-2"
+LEFT, OPEN, FREE, UNKNOWN = (f"{BROKEN}-{name}" for name in ("left", "open", "free", "unknown"))
+DISK = {"name": "vda", "size": "8MiB", "storage": "ssd"}
+HOME = {"site": "lab-de", "hypervisor": "lab-de-1", "target_site": "lab-es", "target": "lab-es-1"}
+OLD_BILL = json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6", "metadata": {"timestamp": "2026-01-01T00:00:00Z"}})
+FOUND = {
+    ("LOC-01", "lab-de-1"),
+    ("LOC-02", "lab-es-south"),
+    ("LOC-03", "lab-es-1"),
+    ("LOC-03", "lab-es-2"),
+    ("LOC-04", "lab-es-1"),
+    # It has no policy that would keep it out of the country that is not allowed.
+    ("LOC-05", UNKNOWN),
+    ("LOC-06", "lab-de-1"),
+    ("ENV-01", "lab-es"),
+    ("ERA-01", LEFT),
+    ("KEY-01", OPEN),
+    ("KEY-04", "lab-de-1"),
+    ("KEY-05", "lab-es-1"),
+    ("LOG-01", "lab-es-2"),
+    ("LOG-03", "lab-es-2"),
+    ("OPS-01", "lab-es-1"),
+    # A VM that did not leave was not started elsewhere either; one that did may have stayed at its site.
+    ("POR-01", FREE),
+    ("POR-02", FREE),
+    ("POR-02", LEFT),
+    ("POR-03", "lab-de"),
+    ("POR-08", UNKNOWN),
+    ("SEC-01", FREE),
+    ("SEC-01-CPU", "lab-es-2"),
+    ("SEC-01-TCP", "lab-de-1"),
+    ("SEC-03", "lab-es-2"),
+    ("SEC-06", "lab-es-south"),
+    ("SUP-01", "lab-es-2"),
+    ("SUP-02", "lab-es-2"),
+    ("SUP-03", "lab-es-2"),
+    ("SUP-04", "lab-es-2"),
+    ("TEC-01", "lab-es-2"),
+}
 
 
 @pytest.fixture(scope="module")
-def federation(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Federation:
+def federation(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    """The lab's, in which a VM has moved from lab-es-1 to lab-de-1, and was rehearsed to leave."""
     federation = Federation(lab, tmp_path_factory.mktemp("compliance"))
-    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    measured = [
-        {
-            "source": source,
-            "target": target,
-            "source_site": SITES[source],
-            "target_site": SITES[target],
-            **{"min_ms": ms, "median_ms": ms, "samples": 5, "failed": 0, "measured_at": now},
-        }
-        for pair, ms in ROUND_TRIPS.items()
-        for source, target in (pair, pair[::-1])
-    ]
-    (federation.folder / "latency.json").write_text(json.dumps({"schema": 1, "latencies": measured}), encoding="utf-8")
-    return federation
+    federation.measured(ROUND_TRIPS)
+    guests = [Guest(lab, name) for name in (LEFT, OPEN, FREE)]
+    with broken.system(lab, SOUTH) as python:
+        variables = federation.inventory / "host_vars"
+        variables.mkdir()
+        (variables / f"{SOUTH}.yml").write_text(yaml.safe_dump({"ansible_python_interpreter": python}), encoding="utf-8")
+        for guest in guests:
+            guest.remove()
+        try:
+            made(lab, SOURCE, LEFT, disks=[DISK])
+            for state in ("completed", "released"):
+                moved = guests[0].migrate(SOURCE, TARGET, state=state, mode="cold")
+                assert not moved.get("failed"), moved.get("msg")
+            # Where it was says nothing any more of where it is.
+            federation.rehearsed(LEFT, bundle_valid=False, started=False)
+            federation.rehearsed(LEFT, **HOME)
+            yield federation
+        finally:
+            for guest in guests:
+                guest.remove()
 
 
-@contextmanager
-def changed_file(lab: Lab, host: str, path: str, line: str) -> Iterator[None]:
-    lab.run(host, f"cp -p {path} {path}.t-kept && echo '{line}' >> {path}")
-    try:
-        yield
-    finally:
-        lab.run(host, f"mv {path}.t-kept {path}")
+def made(lab: Lab, host: str, name: str, **spec: Any) -> None:
+    """A VM that has nothing of a system."""
+    options = {"name": name, "cpus": 1, "memory": "64MiB", "state": "present", "allowed_countries": ["ES", "DE"]}
+    own = {"site": "{{ federation_site }}", "hypervisor": "{{ inventory_hostname }}"}
+    result = lab.module(host, "virt8ra.federation.vm", {**options, **own, **spec})
+    assert not result.get("failed"), result.get("msg")
 
 
-@contextmanager
-def listener(lab: Lab, host: str, port: int) -> Iterator[None]:
-    lab.run(host, f"systemd-run --unit=t-plain --collect python3 -m http.server {port}")
-    lab.run(host, f"for i in $(seq 50); do ss -ltn | grep -q ':{port} ' && break; sleep 0.2; done")
-    try:
-        yield
-    finally:
-        lab.run(host, "systemctl stop t-plain", check=False)
+def declare_wrongly(federation: Federation) -> None:
+    """All that is wrong on paper: what sites declare and attest, what was measured between them, what rehearsals told."""
+    federation.site("lab-de")["country"] = "US"
+    federation.site("lab-es-south").pop("city")
+    federation.site("lab-es")["attestations"][0]["expires"] = "2026-02-01"
+    federation.save()
+    federation.measured({**ROUND_TRIPS, ("lab-es-1", "lab-es-2"): 1.0})
+    federation.rehearsed(LEFT, **HOME, import_seconds=1e9, finished="2026-06-01T00:00:00Z")
+    federation.rehearsed(LEFT, **{**HOME, "target_site": "lab-de"})
+    federation.rehearsed(FREE, site="lab-es-south", bundle_valid=False, started=False, problem="it was broken on purpose")
 
 
-@contextmanager
-def domain(lab: Lab, host: str, name: str) -> Iterator[None]:
-    lab.run(host, f'cat > /tmp/{name}.xml <<"XML"\n{SHAPE.format(name=name)}\nXML\nvirsh -q define /tmp/{name}.xml')
-    try:
-        yield
-    finally:
-        lab.run(host, f"virsh -q undefine {name}; rm -f /tmp/{name}.xml", check=False)
+def break_hosts(lab: Lab, faults: ExitStack) -> None:
+    """What is wrong on hosts and their VMs, until the end of the context."""
+    here, there = SOURCE, TARGET
+    for fault in (
+        broken.written(lab, here, "/etc/libvirt/qemu.conf", "migrate_tls_x509_verify = 0", more=True),
+        broken.pool(lab, here, "storage.example.com"),
+        broken.login(lab, here, broken.ELSEWHERE),
+        broken.unit(lab, there, "t-plain", "python3 -m http.server 16509", 16509),
+        broken.connection(lab, there),
+        broken.short_certificate(lab, there),
+        broken.domain(lab, SOUTH, UNKNOWN),
+        broken.written(lab, SOUTH, "/etc/libvirt/libvirtd.conf", "audit_level = 0", more=True),
+        broken.written(lab, SOUTH, "/etc/rsyslog.conf", "*.* @@logs.example.com:514"),
+        broken.unit(lab, SOUTH, "rsyslog", "sleep infinity"),
+        broken.written(lab, SOUTH, "/etc/chrony/chrony.conf", "server time.example.com iburst"),
+        broken.unit(lab, SOUTH, "chrony", "sleep infinity"),
+        broken.written(lab, SOUTH, f"{broken.SYSTEM}/vulnerabilities/meltdown", "Vulnerable"),
+        broken.written(lab, SOUTH, f"{broken.SYSTEM}/class/dmi/id/bios_version", ""),
+        broken.written(lab, SOUTH, "/usr/share/doc/libvirt-daemon/copyright", "License: Secret-1.0"),
+        broken.written(lab, SOUTH, "/var/lib/virt8ra/sbom.cdx.json", OLD_BILL),
+        broken.old(lab, SOUTH, "/var/lib/apt/lists"),
+        broken.written(
+            lab, SOUTH, "/etc/apt/sources.list.d/t.list", "deb [trusted=yes] http://mirror.example.com/debian bookworm main"
+        ),
+    ):
+        faults.enter_context(fault)
+    made(lab, SOUTH, OPEN, disks=[DISK])
+    made(lab, SOUTH, FREE, state="running")
+    lab.run(there, f"rm /var/lib/virt8ra/receipts/$(virsh domuuid {LEFT}).*.json")
 
 
 def test_faults_are_found_by_their_controls_and_by_no_others(lab: Lab, federation: Federation) -> None:
     told, before = federation.report("good")
     assert told["rc"] == 0, told["stderr"]
-    assert before[("ENV-01", "lab-es")]["result"] == "pass"
-    assert all(before[("KEY-05", host)]["result"] == "pass" for host in SITES)
-    federation.site("lab-de")["country"] = "US"
-    federation.site("lab-es-south").pop("city")
-    federation.site("lab-es")["attestations"][0]["expires"] = "2026-02-01"
-    federation.save()
-    with ExitStack() as broken:
-        broken.enter_context(changed_file(lab, "lab-es-1", "/etc/libvirt/qemu.conf", "migrate_tls_x509_verify = 0"))
-        broken.enter_context(changed_file(lab, "lab-es-2", "/etc/libvirt/libvirtd.conf", "audit_level = 0"))
-        broken.enter_context(listener(lab, "lab-de-1", 16509))
-        broken.enter_context(domain(lab, "lab-es-2", "t-unknown"))
+    results = {key: one["result"] for key, one in before.items()}
+    for control in ("KEY-04", "KEY-05", "LOC-01", "LOC-03", "LOC-04", "LOC-06", "OPS-01", "SEC-01-TCP", "SEC-03", "SUP-03"):
+        assert {results[control, host] for host in SITES} == {"pass"}, control
+    assert {results["ENV-01", "lab-es"], results["POR-03", "lab-de"], results["SEC-06", "lab-es-south"]} == {"pass"}
+    assert {results[control, LEFT] for control in ("ERA-01", "LOC-05", "POR-01", "POR-02", "POR-08")} == {"pass"}
+    assert {results[control, SOUTH] for control in ("SEC-01-CPU", "SUP-01")} == {"pass"}
+
+    declare_wrongly(federation)
+    with ExitStack() as faults:
+        break_hosts(lab, faults)
         told, after = federation.report("broken")
     assert told["rc"] == 0, told["stderr"]
-    assert different(before, after) == {
-        ("LOC-01", "lab-de-1"),
-        ("LOC-02", "lab-es-south"),
-        ("ENV-01", "lab-es"),
-        ("KEY-05", "lab-es-1"),
-        ("LOG-01", "lab-es-2"),
-        ("SEC-01-TCP", "lab-de-1"),
-        ("SEC-06", "lab-es-south"),
-        ("POR-08", "t-unknown"),
-        # It has no policy that would keep it out of the country that is not allowed.
-        ("LOC-05", "t-unknown"),
-    }
+    assert different(before, after) == FOUND
     assert "2026-02-01" in after[("ENV-01", "lab-es")]["reason"]
+    assert after[("SEC-03", SOUTH)]["offending"] != before[("SEC-03", SOUTH)]["offending"]
+
+
+def test_every_control_that_measures_a_site_a_host_or_a_vm_has_a_fault() -> None:
+    measured = {
+        control.id
+        for control in read_controls(read_documents([str(ROOT / "roles/compliance/files/controls")], "controls"))
+        if control.how == "measured" and {"site", "hypervisor", "vm"} & set(control.applies_to)
+    }
+    assert measured <= {control for control, _subject in FOUND}
 
 
 def test_hostile_words_stay_text_and_the_same_evidence_gives_the_same_bytes(federation: Federation) -> None:
@@ -176,9 +185,7 @@ def test_findings_that_are_not_good_enough_fail_the_run(federation: Federation) 
 def test_an_unreachable_site_is_not_assessed_and_the_run_goes_on(federation: Federation) -> None:
     host = federation.site("lab-de")["hypervisors"][0]
     host["address"] = "127.0.0.1"
-    variables = federation.inventory / "host_vars"
-    variables.mkdir(exist_ok=True)
-    (variables / "lab-de-1.yml").write_text(yaml.safe_dump({"ansible_port": 9}), encoding="utf-8")
+    (federation.inventory / "host_vars/lab-de-1.yml").write_text(yaml.safe_dump({"ansible_port": 9}), encoding="utf-8")
     federation.save()
     told, found = federation.report("away")
     assert told["rc"] in (0, 4), told["stderr"]

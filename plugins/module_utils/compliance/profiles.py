@@ -137,10 +137,34 @@ def _parameters(fields: Fields) -> dict[str, dict[str, Any]]:
     return {str(name): dict(changes) for name, changes in value.items()}
 
 
-def find_profile(documents: Iterable[tuple[str, Any]], name: str) -> Profile:
-    """The one of that name, of files that hold a profile each; InputError for a name that none has."""
-    profiles = {profile.name: profile for profile in (Profile.from_dict(document, path) for path, document in documents)}
-    if name not in profiles:
-        remedy = f"use one of {', '.join(sorted(profiles)) or 'none'}, or add a folder of profiles"
-        raise InputError("is no known profile", option="profile", value=name, remedy=remedy)
-    return profiles[name]
+def find_profile(documents: Sequence[tuple[str, Any]], name: str) -> Profile:
+    """The one of that name, of files that hold a profile each; InputError for a name that none has.
+
+    A profile that ``extends`` another one has all that it does not say itself of that one, and its parameters beside that one's.
+    """
+    found = {str(document.get("name")): (path, document) for path, document in documents if isinstance(document, Mapping)}
+    for path, document in documents:
+        Profile.from_dict(_alone(document), path)
+    where, whole = _extended(found, name, "profile", ())
+    return Profile.from_dict(whole, where)
+
+
+def _alone(document: Any) -> Any:
+    return {key: value for key, value in document.items() if key != "extends"} if isinstance(document, Mapping) else document
+
+
+def _extended(found: Mapping[str, tuple[str, Mapping[str, Any]]], name: str, option: str, over: tuple[str, ...]) -> tuple[str, Any]:
+    """``(file, document)`` of a profile, with what it extends; ``over`` are the profiles that extend it."""
+    if name in over:
+        raise InputError("extends itself", option=option, value=name, remedy="take one extends out of the profiles")
+    if name not in found:
+        remedy = f"use one of {', '.join(sorted(found)) or 'none'}, or add a folder of profiles"
+        raise InputError("is no known profile", option=option, value=name, remedy=remedy)
+    path, document = found[name]
+    if "extends" not in document:
+        return path, document
+    _path, base = _extended(found, str(document["extends"]), f"profile {name}.extends", (*over, name))
+    parameters = {
+        key: {**base.get("parameters", {}).get(key, {}), **changes} for key, changes in document.get("parameters", {}).items()
+    }
+    return path, {**base, **_alone(document), "parameters": {**base.get("parameters", {}), **parameters}}

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import posixpath
 
-from ...errors import BackendError
+from ...errors import BackendError, NotFoundError
 from .reading import Host
+
+# Also in a container, which has no nodes of the host's devices.
+_DEVICES = "/sys/class/block"
 
 
 class BlockDevices:
@@ -39,10 +41,17 @@ class BlockDevices:
         device = device.partition("[")[0]
         if not device.startswith("/dev/"):
             raise BackendError(f"{path} is on {device or 'nothing'}, which is no block device")
-        shown = json.loads(self._host.run("lsblk", "--json", "--inverse", "--output", "NAME,TYPE", device))
-        return all(_crosses(one) for one in shown["blockdevices"]) and bool(shown["blockdevices"])
+        return self._crosses(posixpath.basename(self._host.real(device)))
 
-
-def _crosses(device: dict[str, Any]) -> bool:
-    below = device.get("children") or []
-    return device.get("type") == "crypt" or (bool(below) and all(_crosses(one) for one in below))
+    def _crosses(self, device: str) -> bool:
+        """The same of one device, by the kernel's name of it."""
+        folder = f"{_DEVICES}/{device}"
+        try:
+            parts = self._host.names(folder)
+        except NotFoundError as error:
+            raise BackendError(f"the kernel has no device {device} ({error.sentence()})") from None
+        if "dm" in parts and self._host.read(f"{folder}/dm/uuid").startswith("CRYPT-"):
+            return True
+        # A partition has no such folder, and no encryption of its own.
+        below = self._host.names(f"{folder}/slaves") if "slaves" in parts else []
+        return bool(below) and all(self._crosses(one) for one in below)

@@ -42,6 +42,10 @@ class Host:
         except OSError as error:
             raise BackendError(f"{folder} cannot be read ({error.strerror})") from None
 
+    def real(self, path: str) -> str:
+        """The path without symbolic links; of what is not there, the path itself."""
+        return str(Path(path).resolve())
+
     def changed(self, path: str) -> float:
         """Seconds since 1970 when the file was written last; NotFoundError where there is none."""
         try:

@@ -50,18 +50,29 @@ def waiting(text: str) -> list[dict[str, Any]]:
 
 
 def _repositories(host: Host) -> list[dict[str, Any]]:
-    """``[{uri, suite, components, signed}]``; ``signed``: apt trusts it, and there is a signature that it can have checked."""
+    """``[{uri, suite, components, signed}]``; ``signed``: apt trusts it, and there is a signature that it can have checked.
+
+    A source that apt has not fetched yet has no signature, and counts as well.
+    """
     files = set(host.names(_LISTS))
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for line in host.run("apt-get", "indextargets", "--format", _TARGET, "Created-By: Packages").splitlines():
-        uri, suite, component, trusted, path = line.split("|", 4)
+    checked = set()
+    for uri, suite, component, trusted, path in _targets(host):
         base = path.rpartition("/")[2].partition(f"_{component}_")[0]
-        signed = trusted == "yes" and bool(files & {f"{base}_InRelease", f"{base}_Release.gpg"})
-        one = found.setdefault((uri, suite), {"uri": uri, "suite": suite, "components": [], "signed": signed})
+        if trusted == "yes" and files & {f"{base}_InRelease", f"{base}_Release.gpg"}:
+            checked.add((uri, suite, component))
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for uri, suite, component, _trusted, _path in _targets(host, "--no-release-info"):
+        one = found.setdefault((uri, suite), {"uri": uri, "suite": suite, "components": [], "signed": True})
         if component not in one["components"]:
             one["components"].append(component)
-        one["signed"] = one["signed"] and signed
+        one["signed"] = one["signed"] and (uri, suite, component) in checked
     return [found[key] for key in sorted(found)]
+
+
+def _targets(host: Host, *options: str) -> list[list[str]]:
+    """What ``_TARGET`` says of each list of packages. Without options: of those that were fetched only, with apt's word on trust."""
+    told = host.run("apt-get", "indextargets", *options, "--format", _TARGET, "Created-By: Packages")
+    return [line.split("|", 4) for line in told.splitlines()]
 
 
 def _licences(host: Host) -> list[dict[str, Any]]:

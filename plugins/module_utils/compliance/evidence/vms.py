@@ -64,7 +64,7 @@ def _address(device: ET.Element) -> str:
 
 def _disks(root: ET.Element, encrypted_folder: Callable[[str], bool]) -> Fact:
     """``[{target, source, format, below, encrypted}]`` of disks, not of discs; one that cannot be told makes it an error."""
-    how = f"{HOW}; findmnt and lsblk of the disks' folders"
+    how = f"{HOW}; findmnt of the disks' folders; /sys/class/block"
     found = []
     for disk in root.findall("devices/disk"):
         if disk.get("device", "disk") not in ("disk", "lun"):

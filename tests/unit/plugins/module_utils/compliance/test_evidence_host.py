@@ -183,6 +183,23 @@ def test_a_source_without_a_signature():
         assert (one["suite"], one["components"], one["signed"]) == ("bookworm", ["main"], signed)
 
 
+def test_a_source_that_apt_has_not_fetched_counts_too():
+    known = "http://deb.debian.org/debian|bookworm|main|{}|/var/lib/apt/lists/deb.debian.org_debian_dists_bookworm_main_binary-amd64_Packages\n"
+    new = "http://mirror.example.com/debian|bookworm|main|{}|/var/lib/apt/lists/mirror.example.com_debian_dists_bookworm_main_binary-amd64_Packages\n"
+    host = Recorded(
+        {"/var/lib/apt/lists/deb.debian.org_debian_dists_bookworm_InRelease": ""},
+        {
+            "apt-get indextargets --no-release-info": known.format("$(TRUSTED)") + new.format("$(TRUSTED)"),
+            "apt-get indextargets --format": known.format("yes"),
+        },
+    )
+    found = packages.package_facts(host, "/sbom")["repositories"]["data"]
+    assert [(one["uri"], one["signed"]) for one in found] == [
+        ("http://deb.debian.org/debian", True),
+        ("http://mirror.example.com/debian", False),
+    ]
+
+
 def test_licences_of_fields_and_of_free_text():
     assert packages.licences("Format: x\nLicense: GPL-2+ and Expat\nLicense:\n text\n") == ["Expat", "GPL-2+"]
     assert packages.licences("See /usr/share/common-licenses/GPL-2. And /usr/share/common-licenses/LGPL-2.1.") == [

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -13,7 +12,7 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.backends.host.b
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvirt.bulk import definitions
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.libvirt.connection import open_connection
 from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.vms import vm_facts
-from ansible_collections.virt8ra.federation.plugins.module_utils.errors import BackendError
+from ansible_collections.virt8ra.federation.plugins.module_utils.errors import BackendError, NotFoundError
 
 RUNNING = """<domain type='kvm' id='3'><name>web</name><os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>
 <cpu mode='host-passthrough' check='none' migratable='on'/><devices>
@@ -70,41 +69,56 @@ def test_a_folder_that_cannot_be_told_is_an_error():
     )
 
 
-class Commands:
-    """A host with these answers of lsblk; ``asked`` counts them."""
+class Devices:
+    """A host whose folders are on one device; ``below`` has what is below each, None for a partition. ``asked`` counts findmnt."""
 
-    def __init__(self, source, tree):
-        self.source, self.tree, self.asked = source, tree, 0
+    def __init__(self, source, below):
+        self.source, self.below, self.asked = source, below, 0
 
-    def run(self, *command):
+    def run(self, *_command):
         self.asked += 1
-        return self.source + "\n" if command[0] == "findmnt" else json.dumps({"blockdevices": self.tree})
+        return self.source + "\n"
 
+    def real(self, path):
+        return path.replace("mapper/vg-vms", "dm-0")
 
-DISK = {"name": "vda2", "type": "part", "children": [{"name": "vda", "type": "disk"}]}
-CRYPT = {"name": "secret", "type": "crypt", "children": [DISK]}
+    def names(self, folder):
+        device, _slash, part = folder.removeprefix("/sys/class/block/").partition("/")
+        if device not in self.below or (part and self.below[device] is None):
+            raise NotFoundError(f"there is no {folder}")
+        mapped = ["dm"] if device.startswith("dm-") else []
+        holders = [] if self.below[device] is None else ["slaves"]
+        return self.below[device] if part else ["dev", "size", *mapped, *holders]
+
+    def read(self, path):
+        return {"/sys/class/block/dm-1/dm/uuid": "CRYPT-LUKS2-7f3a-secret\n"}.get(path, "LVM-b812\n")
 
 
 @pytest.mark.parametrize(
-    ("tree", "encrypted"),
+    ("below", "encrypted"),
     [
-        ([DISK], False),
-        ([CRYPT], True),
-        ([{"name": "vg-vms", "type": "lvm", "children": [CRYPT]}], True),
-        ([{"name": "vg-vms", "type": "lvm", "children": [CRYPT, DISK]}], False),
-        ([], False),
+        ({"dm-0": ["vda2"], "vda2": None}, False),
+        ({"dm-0": ["dm-1"], "dm-1": ["vda2"], "vda2": None}, True),
+        ({"dm-0": ["dm-1", "vdb"], "dm-1": ["vda2"], "vda2": None, "vdb": []}, False),
+        ({"dm-0": ["md0"], "md0": ["dm-1", "dm-1"], "dm-1": ["vda2"], "vda2": None}, True),
+        ({"dm-0": []}, False),
     ],
 )
-def test_all_ways_down_must_be_encrypted(tree, encrypted):
-    host = Commands("/dev/mapper/vg-vms[/@vms]", tree)
+def test_all_ways_down_must_be_encrypted(below, encrypted):
+    host = Devices("/dev/mapper/vg-vms[/@vms]", below)
     devices = BlockDevices(host)
     assert [devices.encrypted("/vms"), devices.encrypted("/vms")] == [encrypted, encrypted]
-    assert host.asked == 2
+    assert host.asked == 1
+
+
+def test_a_device_that_the_kernel_does_not_have():
+    with pytest.raises(BackendError, match="the kernel has no device gone"):
+        BlockDevices(Devices("/dev/gone", {})).encrypted("/vms")
 
 
 def test_a_folder_without_a_device():
     with pytest.raises(BackendError, match="/vms is on overlay, which is no block device"):
-        BlockDevices(Commands("overlay", [])).encrypted("/vms")
+        BlockDevices(Devices("overlay", {})).encrypted("/vms")
 
 
 def test_all_vms_of_libvirts_own_driver():

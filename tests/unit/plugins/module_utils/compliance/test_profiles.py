@@ -56,6 +56,33 @@ def test_profiles_that_cannot_be_meant(profile, told):
         chosen(**profile)
 
 
+EXTENDED = [
+    ("a.yml", {"name": "base", "title": "B", "include": ["LOC-*"], "fail_on": "low", "parameters": {"LOC-01": {"most": 5}}}),
+    ("b.yml", {"name": "ours", "title": "O", "extends": "base", "fail_on": "never", "parameters": {"LOC-02": {"most": 7}}}),
+    ("c.yml", {"name": "mine", "title": "M", "extends": "ours", "parameters": {"LOC-01": {"most": 9}}}),
+]
+
+
+def test_a_profile_has_what_it_extends_but_for_what_it_says_itself():
+    profile = find_profile(EXTENDED, "mine")
+    assert (profile.title, profile.fail_on) == ("M", "never")
+    assert {one.id: one.parameters["most"] for one in profile.chosen(CONTROLS)} == {"LOC-01": 9, "LOC-02": 7}
+    assert find_profile(EXTENDED, "base").parameters == {"LOC-01": {"most": 5}}
+
+
+@pytest.mark.parametrize(
+    ("extends", "told"),
+    [
+        ("other", r"profile base\.extends='other': is no known profile; use one of base, mine, ours"),
+        ("mine", r"profile base\.extends='mine': extends itself"),
+    ],
+)
+def test_what_cannot_be_extended(extends, told):
+    first = (EXTENDED[0][0], {**EXTENDED[0][1], "extends": extends})
+    with pytest.raises(InputError, match=told):
+        find_profile([first, *EXTENDED[1:]], "mine")
+
+
 def test_thresholds():
     profile = Profile.from_dict({"name": "p", "title": "P", "parameters": {"LOC-01": {"most": 5}}})
     assert [one.parameters["most"] for one in profile.chosen(CONTROLS)] == [5, 3, 3]
