@@ -3,7 +3,7 @@
 # make demo   three lab sites on this machine, a VM that moves between them live, and the proof that nothing was lost
 # make demo GUEST=debian   with a full Debian guest, set up by cloud-init and reached by SSH at both sites
 # make test   every check and test          make bench   against the tools that a user would otherwise pick
-# make slow   what make test leaves out for its time: a control plane that moves, compliance by a timer, an exit rehearsed
+# make slow   what make test leaves out for its time: full guests, three sites, a control plane that moves, a timer, an exit rehearsed
 # make faults every fault in every phase of every mode
 # make e2e-kubernetes SOURCE_KUBECONFIG=es.yaml TARGET_KUBECONFIG=de.yaml   a whole application between two real clusters
 # make e2e-k3s K3S_BINARY=k3s   the role k3s_cluster with a real k3s in place of the stand-in, on hosts of its own
@@ -145,22 +145,20 @@ e2e-kubernetes: $(TEST_READY) $(BUILD)/.kubectl
 e2e-k3s: $(TEST_READY)
 	K3S_BINARY=$(abspath $(K3S_BINARY)) pytest tests/integration/test_k3s_cluster.py
 
-# A quarter of an hour each.
-SLOW_TESTS := $(addprefix tests/integration/test_,k3s_datastore.py compliance_schedule.py exit_rehearsal.py)
-GUESTLESS_TESTS := tests/e2e $(filter-out $(SLOW_TESTS),$(wildcard $(addprefix tests/integration/test_,cluster*.py kubernetes_*.py k3s_*.py \
-    migrate_datastore.py migrate_nodes.py volume_mover.py awx_*.py compliance_*.py)))
-LAB_TESTS := $(filter-out $(GUESTLESS_TESTS) $(SLOW_TESTS),$(wildcard tests/integration/test_*.py))
+GUESTLESS_TESTS := tests/e2e $(wildcard $(addprefix tests/integration/test_,cluster*.py kubernetes_*.py k3s_*.py \
+    migrate_datastore.py migrate_nodes.py volume_mover.py awx_*.py compliance_*.py))
+LAB_TESTS := $(filter-out $(GUESTLESS_TESTS),$(wildcard tests/integration/test_*.py))
 
 # What needs no guests goes beside all that follows the lab, whose image its hosts have too, and is shown after it.
 test: lint lab $(BUILD)/.kubectl $(BUILD)/.chromium
 	@echo "==> what needs no guests goes beside all others, and is shown after them"
-	@setsid pytest $(GUESTLESS_TESTS) > $(BUILD)/guestless.log 2>&1 & guestless=$$!; trap 'kill -INT -- -$$guestless 2> /dev/null || true' EXIT; failed=0; \
-	    { $(MAKE) sanity second-core unit && pytest $(LAB_TESTS); } || failed=1; \
+	@setsid pytest -m "not slow" $(GUESTLESS_TESTS) > $(BUILD)/guestless.log 2>&1 & guestless=$$!; trap 'kill -INT -- -$$guestless 2> /dev/null || true' EXIT; failed=0; \
+	    { $(MAKE) sanity second-core unit && pytest -m "not slow" $(LAB_TESTS); } || failed=1; \
 	    wait $$guestless || failed=1; trap - EXIT; \
 	    cat $(BUILD)/guestless.log; exit $$failed
 
 slow: lab $(TEST_READY)
-	pytest $(SLOW_TESTS)
+	pytest -m slow tests/integration
 
 faults: lab $(TEST_READY)
 	python -m tests.faults

@@ -138,11 +138,22 @@ def arrange(federation: Federation, reports: Reports, selection: Selection, rese
     taken = {*_ANSIBLES_OWN, *reserved, *contents.hosts}.union(*contents.children.values())
     _place_vms(contents, _owned(found), taken, federation.vm_name == "name_at_site")
     _place_members(contents, [each for site in sites for each in _members(site, reports, selection)], taken)
-    compliance = {"federation": federation.name, "waivers": [waiver.to_dict() for waiver in federation.waivers]}
+    _tell_compliance(contents, federation, sites)
+    return contents
+
+
+def _tell_compliance(contents: Contents, federation: Federation, sites: Iterable[Site]) -> None:
+    """What a report needs of the whole federation. Sites come by their hosts; those that have none are told here."""
+    told = {
+        "federation": federation.name,
+        "waivers": [waiver.to_dict() for waiver in federation.waivers],
+        "sites_without_hosts": [
+            site.to_dict() for site in sites if not site.hypervisors and not any(cluster.nodes for cluster in site.clusters)
+        ],
+    }
     for host in contents.hosts.values():
         if host.variables["federation_kind"] != "vm":
-            host.variables["federation_compliance"] = compliance
-    return contents
+            host.variables["federation_compliance"] = told
 
 
 def fault_lines(federation: Federation, reports: Reports) -> list[str]:

@@ -322,6 +322,7 @@ class BundledDatabase(Bundled, Database):
     """A Debian guest with an agent and a database under load."""
 
 
+@pytest.mark.slow
 def test_a_database_is_frozen_for_the_moment_and_nothing_committed_is_lost(lab, tmp_path):
     guest = BundledDatabase(lab, NAME)
     guest.remove()

@@ -14,6 +14,8 @@ import pytest
 from .guest import POOL, SOURCE, TARGET, Guest
 from .lab import ROOT, Lab, environment
 
+pytestmark = pytest.mark.slow
+
 IMAGE = "t-cloud-debian.qcow2"
 IMAGE_PATH = f"/var/lib/libvirt/images/{IMAGE}"
 KEY = ROOT / "build" / "guest" / "id_ed25519"

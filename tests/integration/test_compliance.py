@@ -186,8 +186,10 @@ def test_an_unreachable_site_is_not_assessed_and_the_run_goes_on(federation: Fed
     host = federation.site("lab-de")["hypervisors"][0]
     host["address"] = "127.0.0.1"
     (federation.inventory / "host_vars/lab-de-1.yml").write_text(yaml.safe_dump({"ansible_port": 9}), encoding="utf-8")
+    federation.declared["sites"].append({"name": "lab-later", "provider": "BIT", "country": "NL"})
     federation.save()
     told, found = federation.report("away")
     assert told["rc"] in (0, 4), told["stderr"]
     assert found[("KEY-05", "lab-de-1")]["result"] == "not_assessed" and found[("KEY-05", "lab-de-1")]["reason"]
     assert found[("KEY-05", "lab-es-2")]["result"] == "pass"
+    assert found[("LOC-02", "lab-later")]["result"] == "fail", "a site without hosts is judged as well"

@@ -14,6 +14,8 @@ import pytest
 
 from .schedule_host import SITE, ScheduleHost, own_name
 
+pytestmark = pytest.mark.slow
+
 TOKEN, SECRET = "t0ken-of-the-test", "s3cret-of-the-test"
 HOSTILE = 'kvm"1\\\n{{ 7*7 }} $(touch /srv/site/pwned) %n'
 METRICS = "/var/lib/node-exporter/virt8ra_compliance.prom"

@@ -69,6 +69,7 @@ def test_who_breaks_it_is_named(lab):
     assert f"{THERE} breaks it (its guests get {other}" in result["msg"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("gone")
 def test_a_vm_is_deployed_with_it_once_and_moves(lab, tmp_path):
     spec = {"name": NAME, "cpus": 1, "memory": "64MiB", "cpu_model": "baseline"}

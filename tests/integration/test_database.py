@@ -26,7 +26,9 @@ def database(lab: Lab, tmp_path_factory):
 class TestDatabase:
     """There and back."""
 
-    @pytest.mark.parametrize(("mode", "source", "target"), [("live", SOURCE, TARGET), ("warm", TARGET, SOURCE)])
+    @pytest.mark.parametrize(
+        ("mode", "source", "target"), [("live", SOURCE, TARGET), pytest.param("warm", TARGET, SOURCE, marks=pytest.mark.slow)]
+    )
     def test_nothing_that_was_committed_is_lost(self, database, mode, source, target):
         load = database.findings(source)["transactions"]
         assert load > 0, "pgbench is at work"

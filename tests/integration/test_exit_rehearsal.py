@@ -14,6 +14,8 @@ from .database import Database
 from .guest import POOL, SOURCE, TARGET, Guest
 from .lab import Lab
 
+pytestmark = pytest.mark.slow
+
 NAME = "t-exit"
 COPY = f"{NAME}-rehearsal"
 

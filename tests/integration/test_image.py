@@ -177,7 +177,9 @@ def thin_guest(lab, request):
 
 
 @pytest.mark.usefixtures("server")
-@pytest.mark.parametrize(("thin_guest", "mode"), [("live", "live"), ("warm", "warm")], indirect=["thin_guest"])
+@pytest.mark.parametrize(
+    ("thin_guest", "mode"), [("live", "live"), pytest.param("warm", "warm", marks=pytest.mark.slow)], indirect=["thin_guest"]
+)
 def test_a_thin_clone_moves_and_its_image_stays_behind(lab, thin_guest, digest, mode):
     guest = thin_guest
     assert not bring(lab, SOURCE, digest).get("failed")

@@ -15,7 +15,7 @@ import yaml
 from .k3s_lab import HOSTS, REAL, K3sLab
 from .test_k3s_cluster import TOKEN, VERSION, failures, fine, settings
 
-pytestmark = pytest.mark.skipif(bool(REAL), reason="needs faults of the stand-in")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(REAL), reason="needs faults of the stand-in")]
 
 OLD_SERVER, NEW_SERVER, THIRD, OLD_AGENT, NEW_AGENT = HOSTS
 OLD, NEW = "t-k3s-old", "t-k3s-new"

@@ -12,6 +12,8 @@ import pytest
 from .guest import IMAGE, SOURCE, TARGET, Guest, built_image
 from .lab import ADDRESSES, SITES, Lab
 
+pytestmark = pytest.mark.slow
+
 DEPLOY, MIGRATE = "playbooks/deploy.yml", "playbooks/migrate_vm.yml"
 LOST = "lab-es-2"
 GIB = 2**30

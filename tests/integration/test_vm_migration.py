@@ -171,12 +171,14 @@ def test_abort_in_mid_copy_goes_back_to_the_source(guest):
     assert guest.migrate(state="aborted")["changed"] is False
 
 
+@pytest.mark.slow
 def test_a_timeout_aborts_and_the_source_runs_on(guest):
     result = guest.migrate(bandwidth=1, timeout=2)
     assert "longer than its timeout" in result["msg"]
     untouched(guest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["systemctl kill -s KILL libvirtd", "pkill -KILL -f guest=t-move"])
 def test_the_targets_daemon_or_qemu_dies(guest, victim):
     background = Background(guest)
@@ -233,6 +235,7 @@ def test_a_person_sees_progress(guest):
     assert not faulty(again)
 
 
+@pytest.mark.slow
 def test_snapshots_are_put_aside_and_put_back(guest):
     """libvirt migrates no VM that has any; they stay with the source copy, or come back when it is taken back."""
 
@@ -258,6 +261,7 @@ def test_snapshots_are_put_aside_and_put_back(guest):
     assert guest.volumes(SOURCE) == []
 
 
+@pytest.mark.slow
 def test_a_guest_that_is_suspended_comes_over_or_runs_on(guest):
     """Its job ends while it is suspended: it is taken back, and runs on. Then it comes over."""
     background = Background(guest, bandwidth=4, suspend_after=1)
@@ -272,6 +276,7 @@ def test_a_guest_that_is_suspended_comes_over_or_runs_on(guest):
     assert guest.verdict(TARGET)["lost"] == 0
 
 
+@pytest.mark.slow
 def test_disks_are_read_at_both_ends_and_compared_while_the_guest_runs(guest):
     moved = guest.migrate(verify_disks=True)
     assert moved["migration"]["phase"] == "completed", moved
@@ -285,6 +290,7 @@ def test_disks_are_read_at_both_ends_and_compared_while_the_guest_runs(guest):
     assert guest.migrate(verify_disks=True)["changed"] is False
 
 
+@pytest.mark.slow
 def test_a_disk_that_differs_is_told_and_the_source_copy_is_not_released(guest):
     """A cluster of the source's file changes behind QEMU's back, after it was mirrored."""
     background = Background(guest, bandwidth=4, verify_disks=True)

@@ -167,6 +167,7 @@ def block_device(guest):
     guest.lab.run(SOURCE, f"virsh pool-destroy t-block; losetup -d {loop}; rm -rf /dev/t-block {image}", check=False)
 
 
+@pytest.mark.slow
 def test_a_block_device_moves_cold_into_a_file(guest, block_device):
     image = f"/var/lib/libvirt/vms/{guest.name}-vda.qcow2"
     edits = (
@@ -266,6 +267,7 @@ def test_a_vm_that_does_not_start_at_the_target_is_given_back(guest):
     arrived_whole(guest)
 
 
+@pytest.mark.slow
 def test_a_guest_that_does_not_live_at_the_target_is_given_back(guest):
     # It runs on from its memory; nothing boots from such a disk.
     wipe = 'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P 0 0 1M"'
@@ -278,6 +280,7 @@ def test_a_guest_that_does_not_live_at_the_target_is_given_back(guest):
     assert result["report"]["error"] == result["msg"], "a failed migration has its report too"
 
 
+@pytest.mark.slow
 def test_a_broken_checkpoint_means_a_full_copy_and_says_so(guest):
     guest.migrate(mode="warm", state="synced")
     guest.lab.run(SOURCE, f"virsh checkpoint-delete {guest.name} $(virsh checkpoint-list {guest.name} --name | head -1)")
@@ -288,6 +291,7 @@ def test_a_broken_checkpoint_means_a_full_copy_and_says_so(guest):
     arrived_whole(guest)
 
 
+@pytest.mark.slow
 def test_a_guard_that_sleeps_blocks_the_migration(guest):
     hook = "/etc/libvirt/hooks/qemu.d/10-virt8ra-owner-guard"
     guest.lab.run(TARGET, f"chmod -x {hook}")
@@ -357,6 +361,7 @@ def test_disks_are_kept_in_step_until_the_window_opens(guest_at_rest):
     assert guest_at_rest.migrate(mode="warm", state="aborted")["changed"] is True
 
 
+@pytest.mark.slow
 def test_a_window_that_closes_takes_it_all_back(guest_at_rest):
     closes = (datetime.now(timezone.utc) + timedelta(seconds=9)).isoformat()
     late = guest_at_rest.migrate(mode="cold", bandwidth=1, not_after=closes)

@@ -64,7 +64,7 @@ def test_declared_hosts_and_groups() -> None:
         "federation_hypervisor_name": "es-1",
         "federation_reachable": True,
         "federation_images": [],
-        "federation_compliance": {"federation": "lab", "waivers": []},
+        "federation_compliance": {"federation": "lab", "waivers": [], "sites_without_hosts": []},
         "federation_site_name": "es",
         "federation_provider": "Arsys S.L.",
         "federation_country": "ES",
@@ -75,6 +75,12 @@ def test_declared_hosts_and_groups() -> None:
     assert contents.children["provider_Arsys_S_L_"] == contents.children["country_ES"] == ["site_es"]
     assert contents.children["clusters"] == ["cluster_edge"]
     assert {"hypervisors", "vms", "clusters", "nodes", "unreachable_sites"} <= set(contents.children[""])
+
+
+def test_a_site_without_hosts_is_not_forgotten() -> None:
+    empty = {"name": "later", "provider": "BIT", "country": "NL", "clusters": [{"name": "unborn"}]}
+    contents = arranged(sites=[*FEDERATION["sites"], empty])
+    assert [site["name"] for site in contents.hosts["es-1"].variables["federation_compliance"]["sites_without_hosts"]] == ["later"]
 
 
 def test_a_vm() -> None:
