@@ -15,7 +15,7 @@ import sys
 
 from .bench import ROOT, Lab, Row
 
-BENCHMARKS = ("inventory", "placement", "migration", "replication", "export", "objects", "volumes", "compliance")
+BENCHMARKS = ("inventory", "placement", "migration", "replication", "export", "objects", "volumes", "compliance", "evidence")
 
 
 def main(names: list[str]) -> int:

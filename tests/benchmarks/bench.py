@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import yaml
 from ansible_collections.virt8ra.federation.plugins.module_utils.federation import Federation, plain
@@ -87,11 +88,15 @@ def tool(name: str) -> str:
     return str(Path(sys.executable).parent / name)
 
 
-def run_whole(command: Sequence[str], environment: dict[str, str]) -> Measured:
-    """Run a process to its end, with its output thrown away; RuntimeError with its last words when it fails."""
+def run_whole(command: Sequence[str], environment: dict[str, str], output: IO[bytes] | None = None) -> Measured:
+    """Run a process to its end; RuntimeError with its last words when it fails.
+
+    :param output: where its standard output goes, which is thrown away otherwise
+    """
     with tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
-        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=errors, cwd=ROOT)
+        stdout = subprocess.DEVNULL if output is None else output
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=stdout, stderr=errors, cwd=ROOT)
         _pid, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)

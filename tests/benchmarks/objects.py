@@ -6,7 +6,8 @@
 Whole processes, by turns, medians. Ours is the module with state ``completed``: it looks at both ends, refuses what cannot be,
 writes its journal and checks what it made, all of which the peer does not do. The peer is given what it cannot do by itself: a filter
 takes away what the source's server wrote into the objects. Every run has a fresh pair of API servers with the same objects, which
-are doubles, or those of BENCH_SOURCE_KUBECONFIG and BENCH_TARGET_KUBECONFIG. Each run's target is then counted.
+are doubles, or those of BENCH_SOURCE_KUBECONFIG and BENCH_TARGET_KUBECONFIG. The doubles answer a write as real servers do, once it
+is on the disk, and keep what they know in BENCH_FOLDER, or where temporary files go. Each run's target is then counted.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ def _pairs() -> Iterator[Callable[[], AbstractContextManager[Pair]]]:
     if real:
         yield lambda: _real_pair(real)
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as folder:
         place = Path(folder)
         for end in ("source", "target"):
             with Cluster.start(place / end, name=end) as cluster:
@@ -163,11 +164,11 @@ def _seed(kubectl: Kubectl) -> None:
 @contextlib.contextmanager
 def _copied_pair(place: Path) -> Iterator[Pair]:
     """The two doubles as they were saved, in folders of their own."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory(dir=place) as folder, contextlib.ExitStack() as stack:
         configs = []
         for end in ("source", "target"):
             shutil.copytree(place / end, Path(folder) / end)
-            cluster = stack.enter_context(Cluster.start(Path(folder) / end, name=end))
+            cluster = stack.enter_context(Cluster.start(Path(folder) / end, name=end, durable=True))
             configs.append(cluster.kubeconfig)
         yield Pair(*configs)
 

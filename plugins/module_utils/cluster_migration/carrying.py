@@ -10,7 +10,6 @@ was put to rest. An object that is rejected keeps no other from being carried; a
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import threading
@@ -162,7 +161,8 @@ class Carrying:
                 continue
             stages.setdefault(self._stage_of(resource), []).append(resource)
         for _number, kinds in sorted(stages.items()):
-            work_through_stream(stream(self.source, kinds, namespaces), self._carry, workers=self.workers)
+            news = filter(self._is_new, stream(self.source, kinds, namespaces))
+            work_through_stream(news, self._carry, workers=self.workers)
             self._await_definitions(kinds)
         # Those whose owner came after them, and those that wanted something which is there only now.
         again = [*self._unowned, *self._faults]
@@ -180,13 +180,18 @@ class Carrying:
             self._late_groups = {(crd["spec"]["group"], crd["spec"]["names"]["kind"]) for crd in self.source.each(CRDS)}
         return resource.kind in LAST or (resource.group, resource.kind) in self._late_groups
 
+    def _is_new(self, item: Object) -> bool:
+        """Whether the target lacks this version of it; one that it has is counted, and need not go through the workers' hands."""
+        version = str(item["metadata"].get("resourceVersion", ""))
+        if not version or self._versions.get(key_of(item)) != version:
+            return True
+        with self._lock:
+            self._kept += 1
+        return False
+
     def _carry(self, item: Object) -> None:
         self.check()
         key, version = key_of(item), str(item["metadata"].get("resourceVersion", ""))
-        if version and self._versions.get(key) == version:
-            with self._lock:
-                self._kept += 1
-            return
         try:
             body = self.body(item)
             if body is None or key in self.shared or body["kind"] == "Pod":
@@ -257,7 +262,7 @@ class Carrying:
                 with self._lock:
                     self._unowned.append(key_of(item))
                 return []
-            owners.append({**copy.deepcopy(owner), "uid": there.uid})
+            owners.append({**owner, "uid": there.uid})
         return owners
 
     def _preferred(self, api_version: str, kind: str) -> str:

@@ -9,7 +9,6 @@ as their UIDs are the old ones: they are given back, for whoever knows the new U
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Callable
@@ -19,6 +18,7 @@ from .mapping import Mappings, map_object
 from .objects import (
     TOKEN_PATH,
     containers,
+    copied,
     is_token_name,
     is_token_volume,
     listed,
@@ -84,7 +84,7 @@ class _Knife:
 def cleaned(item: Object, mappings: Mappings) -> Cleaned:
     """The object for the target; ``item`` stays as it is."""
     owners = owners_of(item)
-    made: Object = copy.deepcopy(item)
+    made: Object = copied(item)
     knife = _Knife()
     _clean_metadata(made["metadata"], knife)
     knife.cut(made, "status", "status")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where things are in a cluster's objects: groups, owners, pod specs, images. Pure."""
+"""Where things are in a cluster's objects: groups, owners, pod specs, images; and copies of them. Pure."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ INGRESS_CLASS = "kubernetes.io/ingress.class"
 # The API server's own mount of a ServiceAccount's token, as it puts it into every pod; in old clusters it was a Secret.
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TOKEN_VOLUME = re.compile(r"^kube-api-access-[a-z0-9]{5}\Z")
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of what came of JSON; several times as quick as ``copy.deepcopy``, which also looks for what is shared."""
+    if isinstance(value, dict):
+        return {key: copied(each) if isinstance(each, (dict, list)) else each for key, each in value.items()}
+    if isinstance(value, list):
+        return [copied(each) if isinstance(each, (dict, list)) else each for each in value]
+    return value
 
 
 def group_of(item: Mapping[str, Any]) -> str:

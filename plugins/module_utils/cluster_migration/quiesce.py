@@ -23,6 +23,7 @@ from .store import FENCE, MANAGER, MIGRATION
 
 QUOTAS = Resource("", "v1", "ResourceQuota", "resourcequotas", namespaced=True)
 _LOOK = 0.3
+_READERS = 6
 _NAMED = 5
 _TRIES = 5
 Report = Callable[[str, dict[str, Any]], None]
@@ -48,14 +49,17 @@ class Quiesce:
         self.bare = BarePods(api, migration_id)
 
     def find(self) -> dict[str, Memory]:
-        """What is to be put to rest, and what it is now, by key."""
-        found: dict[str, Memory] = {}
-        for resource in resting.RESTED.values():
+        """What is to be put to rest, and what it is now, by key. All kinds are read at the same time."""
+        of_kind: dict[str, dict[str, Memory]] = {kind: {} for kind in resting.RESTED}
+
+        def read(resource: Resource) -> None:
             for item in self.each(resource):
                 memory = None if _is_ours(item) else resting.remembered(item, self.namespaces)
                 if memory is not None:
-                    found[key_of(item)] = memory
-        return found
+                    of_kind[resource.kind][key_of(item)] = memory
+
+        work_through_stream(resting.RESTED.values(), read, workers=_READERS)
+        return {key: memory for found in of_kind.values() for key, memory in found.items()}
 
     def rest(self, remember: Remember, *, jobs: str, seconds: float) -> None:
         """Put all of it to rest and wait until none of it runs; MigrationFailed after ``seconds``, with what still does.
@@ -67,8 +71,9 @@ class Quiesce:
         groups = self._groups(remember(self.find()))
         self._rest(groups["webhooks"])
         self._rest(groups["schedules"])
-        # A schedule may have begun a job just before it was suspended.
-        groups = self._groups(remember(self.find()))
+        if groups["schedules"]:
+            # One of them may have begun a job just before it was suspended.
+            groups = self._groups(remember(self.find()))
         if jobs == "wait":
             self._wait_for(lambda: self._unfinished(groups["jobs"]), deadline, "set jobs: suspend, or a longer quiesce_timeout")
         else:

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..backends.cluster import Object, Resource
+from .objects import copied
 
 Memory = dict[str, Any]
 
@@ -198,7 +198,7 @@ def asleep(item: Object, migration_id: str) -> Object:
     kind = item["kind"]
     if kind not in RESTED or kind in ("Pod", *_WEBHOOK_KINDS):
         return item
-    item = copy.deepcopy(item)
+    item = copied(item)
     spec = item.setdefault("spec", {})
     if kind in _SCALED_KINDS:
         spec["replicas"] = 0
@@ -214,7 +214,7 @@ def asleep(item: Object, migration_id: str) -> Object:
 def awake(item: Object, memory: Memory) -> Object:
     """The object as it was before it was put to rest."""
     kind = item["kind"]
-    item = copy.deepcopy(item)
+    item = copied(item)
     spec = item.get("spec", {})
     if kind in _SCALED_KINDS:
         spec["replicas"] = memory["replicas"]

@@ -30,13 +30,16 @@ class Cluster:
 
     @classmethod
     def start(cls, folder: Path | str, **options: Any) -> Cluster:
-        """Returns when it answers. ``controllers=False``: nothing happens but what requests do."""
+        """Returns when it answers. ``controllers=False``: nothing happens but what requests do. ``durable=True``: as etcd, it answers
+        a write only when it is on the disk."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         arguments = []
         for name, value in options.items():
             if name == "controllers":
                 arguments += [] if value else ["--no-controllers"]
+            elif name == "durable":
+                arguments += ["--durable"] if value else []
             elif name == "sans":
                 arguments += [f"--san={each}" for each in value]
             else:

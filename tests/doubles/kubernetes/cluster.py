@@ -48,6 +48,7 @@ class Options:
     busybox: Path = Path("/bin/busybox")
     nodes: int = 1
     controllers: bool = True
+    durable: bool = False
 
 
 class Cluster:
@@ -57,7 +58,7 @@ class Cluster:
         self.options = options
         self.folder = options.folder.resolve()
         self.store = Store()
-        self.kept = Kept(self.folder, self.store)
+        self.kept = Kept(self.folder, self.store, options.durable)
         self.registry = discovery.Registry()
         self.access = Access(self.store)
         self.context = admission.Context(self.store)
@@ -128,7 +129,10 @@ class Cluster:
     async def handle(self, request: Request) -> Response | None:
         """Every error becomes a Status; what is none of the API's is a 500 with its trace in the log."""
         try:
-            return await self._answer(request)
+            response = await self._answer(request)
+            if request.method not in ("GET", "HEAD"):
+                await self.kept.settled()
+            return response
         except ApiError as error:
             headers = {"Retry-After": "1"} if error.code in (429, 503) else {}
             return Response(error.status(), error.code, headers=headers)

@@ -41,6 +41,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in built_in()}
+        self._groups: dict[str, list[str]] = {}
 
     def find(self, group: str, version: str, plural: str) -> Kind | None:
         return self._kinds.get((group, version, plural))
@@ -67,15 +68,16 @@ class Registry:
         for key in [key for key, kind in self._kinds.items() if kind.custom and kind.storage == (group, plural)]:
             del self._kinds[key]
         self._kinds.update({(kind.group, kind.version, kind.plural): kind for kind in kinds})
+        self._groups.clear()
 
     def groups(self) -> dict[str, list[str]]:
-        """Versions of each group, the preferred one first."""
-        found: dict[str, list[str]] = {}
-        for kind in self._kinds.values():
-            versions = found.setdefault(kind.group, [])
-            if kind.version not in versions:
-                versions.append(kind.version)
-        return {group: sorted(versions, key=_age) for group, versions in found.items()}
+        """Versions of each group, the preferred one first. Every request asks for them, so they are put in order once."""
+        if not self._groups:
+            found: dict[str, set[str]] = {}
+            for kind in self._kinds.values():
+                found.setdefault(kind.group, set()).add(kind.version)
+            self._groups.update({group: sorted(versions, key=_age) for group, versions in found.items()})
+        return self._groups
 
     def of(self, group: str, version: str) -> list[Kind]:
         return [kind for kind in self._kinds.values() if kind.group == group and kind.version == version]

@@ -133,6 +133,10 @@ class Rest:
     def _seen(self, target: Target, obj: Object, code: int = 200) -> Response:
         if obj.get("kind") == "Status":
             return Response(obj, code)
+        metadata = obj["metadata"]
+        stored = self.store.get(target.kind.storage, metadata.get("namespace", ""), metadata["name"])
+        if stored is not None and stored.obj is obj:
+            return Response(stored.raw(target.kind), code)
         return Response({**obj, "apiVersion": target.kind.api_version, "kind": target.kind.kind}, code)
 
     def _get(self, request: Request, target: Target) -> Response:

@@ -40,13 +40,23 @@ def copied(obj: Any) -> Any:
 class Stored:
     """An object at one resource version; its JSON is made once for each version of the API that asks."""
 
-    __slots__ = ("_raw", "obj", "rv")
+    __slots__ = ("_raw", "_text", "obj", "rv")
 
     def __init__(self, obj: Object, rv: int) -> None:
         self.obj, self.rv = obj, rv
         self._raw: dict[str, bytes] = {}
+        self._text = b""
+
+    @property
+    def text(self) -> bytes:
+        """The object as it is stored."""
+        if not self._text:
+            self._text = dumps(self.obj)
+        return self._text
 
     def raw(self, kind: Kind) -> bytes:
+        if (self.obj.get("apiVersion"), self.obj.get("kind")) == (kind.api_version, kind.kind):
+            return self.text
         made = self._raw.get(kind.version)
         if made is None:
             made = self._raw[kind.version] = dumps(self.seen(kind))

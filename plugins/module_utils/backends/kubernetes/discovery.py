@@ -31,12 +31,16 @@ class Discovery:
         self.silent: tuple[str, ...] = ()
 
     def resources(self, *, fresh: bool = False) -> tuple[Resource, ...]:
+        # Asked for every object by many threads, which need not wait for each other once it was read: it is set last of all.
+        if self._found is not None and not fresh:
+            return self._found
         with self._lock:
             if self._found is None or fresh:
                 silent: list[str] = []
-                self._found = tuple(each for path in ("/api", "/apis") for each in self._under(path, silent))
-                self._by_kind = {(each.api_version, each.kind): each for each in self._found}
+                found = tuple(each for path in ("/api", "/apis") for each in self._under(path, silent))
+                self._by_kind = {(each.api_version, each.kind): each for each in found}
                 self.silent = tuple(silent)
+                self._found = found
             return self._found
 
     def resource(self, api_version: str, kind: str) -> Resource | None:

@@ -108,12 +108,14 @@ def groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 def same_facts(one: Entry, other: Entry, fine_times: bool) -> bool:
     """Kind, mode, owner and time; size and target of what is no folder; the device."""
-    times = (one.nanoseconds == other.nanoseconds) if fine_times else True
-    mine, others = (
-        (entry.mode, entry.owner, entry.modified, entry.device, entry.target, 0 if entry.is_folder else entry.size)
-        for entry in (one, other)
+    return (
+        one.modified == other.modified
+        and (one.size == other.size or one.is_folder)
+        and one.mode == other.mode
+        and one.owner == other.owner
+        and (one.nanoseconds == other.nanoseconds or not fine_times)
+        and (one.device, one.target) == (other.device, other.target)
     )
-    return times and mine == others
 
 
 def _thing(entry: Entry) -> tuple[int, bytes, tuple[int, int]]:
@@ -125,7 +127,7 @@ def _gone(source: Listing, target: Listing) -> set[bytes]:
     gone: set[bytes] = set()
     for name, entry in target.items():  # a folder stands before what is in it
         here = source.get(name)
-        if entry.parent in gone or here is None or here.kind != entry.kind:
+        if here is None or (here.mode != entry.mode and here.kind != entry.kind) or (gone and entry.parent in gone):
             gone.add(name)
     return gone
 
@@ -152,6 +154,8 @@ def _add_file(found: Changes, names: list[Entry], target: Listing, gone: set[byt
 
 def _linked_alike(names: list[Entry], copies: list[Entry | None], target: Listing, gone: set[bytes]) -> bool:
     """Whether the copies are one file with these names and no others."""
+    if len(copies) == 1 and copies[0] is not None and not copies[0].group:
+        return True
     groups_there = {copy.group if copy else None for copy in copies}
     if len(groups_there) != 1 or None in groups_there:
         return False

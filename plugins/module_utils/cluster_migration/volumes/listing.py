@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # GNU's stat would quote names otherwise; busybox has its own way, see _after_name(). xargs reads from a pipe: a busybox that runs
 # its own commands without an exec sets a file's offset back when they end, and xargs would read the same names again.
@@ -41,8 +41,7 @@ _HOLE = 64 * 1024
 _LATEST, _LARGEST_ID = 8**11 - 1, 8**7 - 1
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One name: ``./path``, or ``.`` for the volume itself. Times are in seconds, ``nanoseconds`` those beyond ``modified``.
 
     ``target``: of a symbolic link. ``group``: the inode, where it has more than one name. ``device``: major and minor.
@@ -125,26 +124,25 @@ def _entries(names: Sequence[bytes], facts: bytes) -> dict[bytes, Entry] | None:
         match = _FACTS.match(facts, position)
         if match is None:
             break
-        values = match.groups()
-        mode = int(values[0], 16)
-        size = int(values[3])
-        after = _after_name(facts, match.end(), name, size if stat.S_ISLNK(mode) else None)
+        bits, user, group, length, modified, fraction, changed, inode, links, blocks, block, major, minor = match.groups()
+        mode, size = int(bits, 16), int(length)
+        kind = stat.S_IFMT(mode)
+        after = _after_name(facts, match.end(), name, size if kind == stat.S_IFLNK else None)
         if after is None:
             continue  # it has vanished: these are the facts of a later one
         position, target = after
-        device = (int(values[11], 16), int(values[12], 16))
         found[name] = Entry(
             name,
             mode,
-            (int(values[1]), int(values[2])),
+            (int(user), int(group)),
             size,
-            int(values[4]),
-            int((values[5] or b"0").ljust(9, b"0")[:9]),
-            int(values[6]),
+            int(modified),
+            int(fraction.ljust(9, b"0")[:9]) if fraction else 0,
+            int(changed),
             target,
-            int(values[7]) if int(values[8]) > 1 and not stat.S_ISDIR(mode) else 0,
-            int(values[9]) * int(values[10]),
-            device if stat.S_ISBLK(mode) or stat.S_ISCHR(mode) else (0, 0),
+            int(inode) if int(links) > 1 and kind != stat.S_IFDIR else 0,
+            int(blocks) * int(block),
+            (int(major, 16), int(minor, 16)) if kind in (stat.S_IFBLK, stat.S_IFCHR) else (0, 0),
         )
     return found if position == len(facts) else None
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 
@@ -107,7 +106,7 @@ def read_filled(source: Mover, files: Sequence[Entry]) -> Iterator[tuple[Entry, 
             here = files[int(head[1])]
             size, modified, user, group = (int(head[number]) for number in range(2, 6))
             mode = here.kind | int(head[6], 8)
-            yield dataclasses.replace(here, mode=mode, owner=(user, group), size=size, modified=modified), _content(source, stream)
+            yield here._replace(mode=mode, owner=(user, group), size=size, modified=modified), _content(source, stream)
         finish(source, running)
     finally:
         running.close()

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import stat
 from typing import Any
 
@@ -58,9 +57,9 @@ def one_file(here: Entry, there: Entry, trust: Trust = TRUST) -> Changes:
 
 def test_what_makes_a_file_another() -> None:
     for change in ({"size": 11}, {"modified": 501}):
-        assert names(one_file(dataclasses.replace(entry("./f"), **change), entry("./f")).files) == ["./f"]
+        assert names(one_file(entry("./f")._replace(**change), entry("./f")).files) == ["./f"]
     for change in ({"owner": (1, 0)}, {"mode": stat.S_IFREG | 0o600}):
-        found = one_file(dataclasses.replace(entry("./f"), **change), entry("./f"))
+        found = one_file(entry("./f")._replace(**change), entry("./f"))
         assert (found.files, names(found.facts)) == ([], ["./f"])
     fine = one_file(entry("./f", nanoseconds=5), entry("./f"), Trust(1000, fine_times=True))
     assert names(fine.files) == names(fine.facts)[:1] == ["./f"]
