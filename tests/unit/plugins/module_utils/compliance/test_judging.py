@@ -83,6 +83,64 @@ def test_results(change, facts, fault, result, reason):
     assert "\n" not in finding.reason
 
 
+RAN = {"running": {"how": "x", "data": True}}
+IDLE = {"running": {"how": "x", "data": False}}
+
+
+@pytest.mark.parametrize(
+    ("change", "facts", "fault", "result"),
+    [
+        # It does not apply, and no evidence of what it needs is missed.
+        ({"when": "facts.running"}, IDLE, "", "not_applicable"),
+        ({"when": "facts.running"}, {**IDLE, "disks": {"how": "x", "error": "refused"}}, "", "not_applicable"),
+        ({"when": "site.country == 'DE'"}, {}, "kvm1 did not answer", "not_applicable"),
+        ({"when": "subject.type == 'vm'"}, {}, "", "not_applicable"),
+        # It applies, or that is not known.
+        ({"when": "facts.running"}, RAN, "", "not_assessed"),
+        ({"when": "facts.running"}, disks(("a", True)), "", "not_assessed"),
+        ({"when": "facts.running"}, {"running": {"how": "x", "error": "refused"}}, "", "not_assessed"),
+        ({"when": "facts.running"}, IDLE, "kvm1 did not answer", "not_assessed"),
+        ({"when": "facts.running && facts.disks"}, IDLE, "", "not_assessed"),
+        ({"when": "length(keys(facts)) > `5`"}, IDLE, "", "not_assessed"),
+        ({"when": "site.country == 'ES'"}, {}, "kvm1 did not answer", "not_assessed"),
+        # What it reads and does not need may be missing.
+        ({"needs": ["disks"], "when": "facts.running == null || facts.running"}, disks(("a", True)), "", "pass"),
+        ({"needs": ["disks"], "when": "facts.running == null || facts.running"}, IDLE, "", "not_applicable"),
+        ({"needs": ["disks"], "when": "facts.running == null || facts.running"}, {}, "", "not_assessed"),
+        ({"when": "length(facts.running) == `1`"}, RAN, "", "error"),
+    ],
+)
+def test_whether_it_applies_is_asked_first(change, facts, fault, result):
+    (finding,) = judged({**STANZA, "needs": ["running", "disks"], **change}, facts, fault)
+    assert finding.result == result, finding.reason
+
+
+@pytest.mark.parametrize(
+    ("when", "expires", "result"),
+    [
+        ("site.country == 'DE'", "2026-11-24", "not_applicable"),
+        ("site.country == 'DE'", "", "not_applicable"),
+        ("attestation.value == 'EU'", "2026-12-24", "not_applicable"),
+        ("attestation.value == 'EU'", "2026-11-24", "fail"),
+        ("attestation.value == 'EU'", "", "not_assessed"),
+    ],
+)
+def test_an_attestation_that_is_not_there_decides_nothing(when, expires, result):
+    attestations = [{"claim": "entity", "value": "US", "expires": expires}] if expires else []
+    (finding,) = judged({**ATTESTED, "when": when}, site={"attestations": attestations}, kind="site")
+    assert finding.result == result
+
+
+@pytest.mark.parametrize(("luks", "result"), [(True, "not_assessed"), (False, "fail")])
+def test_what_is_known_in_part_can_fail_and_not_pass(luks, result):
+    facts = disks(("a", luks))
+    facts["disks"]["missing"] = ["pool b did not answer"]
+    (finding,) = judged(STANZA, facts)
+    assert finding.result == result
+    if result == "not_assessed":
+        assert finding.reason == "Disks could not be measured everywhere: pool b did not answer."
+
+
 def test_the_evidence_stays_with_the_finding():
     facts = disks(("a", False))
     (finding,) = judged(STANZA, facts)
