@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.controls import Control
 from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.judging import Case, judge
@@ -224,12 +226,72 @@ def test_evidence_of_two_calls_is_joined():
     assert (host.facts, host.fault, newest) == (disks(), "", "2026-11-25T12:00:00Z")
 
 
+EDGE = {"type": "cluster", "name": "edge", "site": "rioja"}
+
+
+def server(name, **data):
+    return {"how": "x", "data": {"servers": [{"server": name, **data}]}}
+
+
+def unread(name, **more):
+    return {"how": "x", "error": f"server {name}: away", "missing": [f"server {name}: away"], **more}
+
+
+def joined(*calls):
+    """The facts of the cluster, as each order of the same calls gives them; ``calls``: time and subject."""
+    documents = [{"collected": time, "subjects": [{**EDGE, **subject}]} for time, subject in calls]
+    found = [read_subjects(order, (Site.from_dict(SITE),))[0][0] for order in itertools.permutations(documents)]
+    assert all(one == found[0] for one in found)
+    return found[0]
+
+
+def test_servers_of_one_cluster_are_put_together():
+    cluster = joined(
+        ("2026-11-25T12:00:00Z", {"facts": {"registries": server("b", hosts=["x"]), "version": {"how": "x", "data": 1}}}),
+        ("2026-11-25T12:00:01Z", {"facts": {"registries": server("a", hosts=[])}}),
+        ("2026-11-25T12:00:02Z", {"facts": {"registries": unread("c")}}),
+    )
+    assert cluster.facts["registries"] == {
+        "how": "x",
+        "data": {"servers": [{"server": "a", "hosts": []}, {"server": "b", "hosts": ["x"]}]},
+        "missing": ["server c: away"],
+    }
+    assert cluster.facts["version"] == {"how": "x", "data": 1}
+
+
+def test_of_one_server_the_newer_evidence_holds():
+    cluster = joined(
+        ("2026-11-25T12:00:00Z", {"facts": {"registries": server("a", hosts=["old"]), "version": {"how": "x", "data": "old"}}}),
+        ("2026-11-25T12:00:01Z", {"facts": {"registries": server("a", hosts=["new"]), "version": {"how": "x", "data": "new"}}}),
+    )
+    assert cluster.facts == {"registries": server("a", hosts=["new"]), "version": {"how": "x", "data": "new"}}
+
+
+def test_what_one_server_tells_of_all_is_not_missed_at_another():
+    away = {"how": "x", "error": "server b: away"}
+    cluster = joined(
+        ("2026-11-25T12:00:00Z", {"facts": {"snapshots": server("a", newest=None)}}),
+        ("2026-11-25T12:00:01Z", {"error": "server b: away", "facts": {"snapshots": away}}),
+    )
+    assert (cluster.facts, cluster.fault) == ({"snapshots": server("a", newest=None)}, "")
+
+
+def test_no_server_that_could_be_read():
+    cluster = joined(
+        ("2026-11-25T12:00:00Z", {"error": "server a: away", "facts": {"registries": unread("a")}}),
+        ("2026-11-25T12:00:01Z", {"error": "server b: away", "facts": {"registries": unread("b")}}),
+    )
+    assert cluster.facts["registries"] == unread("b", missing=["server a: away", "server b: away"])
+    assert cluster.fault == "server b: away"
+
+
 @pytest.mark.parametrize(
     ("subject", "told"),
     [
         ({"site": "elsewhere"}, "is no site of the federation"),
         ({"type": "host"}, "is not one of the choices"),
         ({"facts": {"disks": {"how": "x"}}}, "is no fact"),
+        ({"facts": {"disks": {"how": "x", "data": 1, "missing": "pool b"}}}, "is no fact"),
     ],
 )
 def test_evidence_that_is_none_is_refused(subject, told):
