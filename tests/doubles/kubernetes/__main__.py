@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--san", action="append", default=[], help="more names of the server's certificate")
     parser.add_argument("--busybox", type=Path, default=Path("/bin/busybox"), help="a static busybox for pods")
     parser.add_argument("--nodes", type=int, default=1, help="how many nodes, all ready")
+    parser.add_argument("--tls", default="TLSv1.2", help="the oldest version of TLS that it agrees to")
     parser.add_argument("--no-controllers", action="store_true", help="nothing happens but what requests do")
     given = vars(parser.parse_args())
     given["controllers"] = not given.pop("no_controllers")
