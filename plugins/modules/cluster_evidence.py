@@ -48,8 +48,9 @@ options:
       - The name of the server that the module runs on, with O(k3s=true). Evidence of several servers of a cluster is told apart by it.
       - If not set, it is the name of the host.
     type: str
-requirements:
-  - PyYAML (python3-yaml) on the host where the module runs, with O(k3s=true)
+notes:
+  - With O(k3s=true), files are read without PyYAML as long as they have neither anchors, tags nor texts over several lines. Other files need
+    PyYAML (python3-yaml) on the server.
 extends_documentation_fragment:
   - virt8ra.federation.attributes.read
   - virt8ra.federation.kubernetes

@@ -158,7 +158,7 @@ class _Bench:
         for area in needs:
             fact = subject.facts.get(area)
             if fact is None:
-                return f"{area} was not measured"
+                return f"{area} was not measured" + (f": {subject.silence}" if subject.silence else "")
             if "error" in fact:
                 return f"{area} could not be measured: {fact['error']}"
         return ""

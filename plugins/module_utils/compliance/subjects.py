@@ -23,13 +23,17 @@ ABSENT = "no evidence of it was gathered"
 
 @dataclass
 class Subject:
-    """``facts`` by area, as ``evidence.fact`` has them. ``fault``: why nothing at all is known of it; empty for none."""
+    """``facts`` by area, as ``evidence.fact`` has them. ``fault``: why nothing at all is known of it; empty for none.
+
+    ``silence``: why a call told nothing of it, although another one told something.
+    """
 
     type: str
     name: str
     site: str
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     fault: str = ""
+    silence: str = ""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -78,6 +82,7 @@ def _read(data: Any, where: str) -> Subject:
         fault=fields.text("error"),
     )
     fields.finish()
+    read.silence = "" if read.facts else read.fault
     for area, fact in read.facts.items():
         if not isinstance(fact, dict) or ("data" in fact) == ("error" in fact) or not isinstance(fact.get("missing", []), list):
             remedy = "write how with either data or error"
@@ -92,6 +97,7 @@ def _join(found: dict[tuple[str, str, str], Subject], subject: Subject) -> None:
         return
     for area, fact in subject.facts.items():
         there.facts[area] = _joined(there.facts[area], fact) if area in there.facts else fact
+    there.silence = there.silence or subject.silence
     there.fault = there.fault and subject.fault
 
 

@@ -276,6 +276,18 @@ def test_what_one_server_tells_of_all_is_not_missed_at_another():
     assert (cluster.facts, cluster.fault) == ({"snapshots": server("a", newest=None)}, "")
 
 
+def test_why_the_api_told_nothing_is_told_where_a_server_told_something():
+    cluster = joined(
+        ("", {"error": "the API did not answer"}),
+        ("2026-11-25T12:00:00Z", {"facts": {"registries": server("a")}}),
+        ("2026-11-25T12:00:01Z", {"error": "server b: away", "facts": {"registries": unread("b")}}),
+    )
+    assert (cluster.fault, cluster.silence) == ("", "the API did not answer")
+    control = Control.from_dict({**STANZA, "applies_to": ["cluster"]})
+    case = Case("lab", (Site.from_dict(SITE),), (control,), (), TODAY, frozenset({"KEY-01"}))
+    assert judge(case, [cluster])[0].reason == "Disks was not measured: the API did not answer."
+
+
 def test_no_server_that_could_be_read():
     cluster = joined(
         ("2026-11-25T12:00:00Z", {"error": "server a: away", "facts": {"registries": unread("a")}}),

@@ -9,6 +9,7 @@ import json
 from datetime import datetime, timezone
 
 import pytest
+from ansible_collections.virt8ra.federation.plugins.module_utils.backends import k3s_host
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.k3s_host import K3sHost
 from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence import k3s
 from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.k3s_areas import OWN, SHARED, k3s_facts
@@ -76,6 +77,15 @@ def test_the_configuration_is_that_of_all_files(host):
     assert found["arguments"]["kube-apiserver"]["audit-log-maxage"] == "30"
     assert found["arguments"]["kube-apiserver"]["audit-log-path"] == "/var/log/audit.log"
     assert found["config"]["protect-kernel-defaults"] is True
+
+
+def test_without_pyyaml_it_is_the_same(host, monkeypatch):
+    told = k3s_facts(host, "edge-1", NOW)
+    monkeypatch.setattr(k3s_host, "HAS_YAML", False)
+    assert k3s_facts(host, "edge-1", NOW) == told
+    (host.root / "etc/rancher/k3s/registries.yaml").write_text("mirrors:\n  a: &one s3cret\n", encoding="utf-8")
+    fact = k3s_facts(host, "edge-1", NOW)["registries"]
+    assert "registries.yaml has in line 2 what cannot be read without PyYAML" in fact["error"] and "s3cret" not in fact["error"]
 
 
 def test_which_keys_of_the_configuration_are_hidden():
