@@ -42,6 +42,7 @@ def inventory(edge: Edge, folder: Path, closed: int) -> Path:
         cluster("away", "away-1"),
         cluster("other", "other-1"),
         cluster("left", "left-1"),
+        cluster("part", "part-1", "part-2"),
         # Its API does not answer, and its server does.
         cluster("half", "half-1", kubeconfig=str(folder / "none")),
     ]
@@ -50,9 +51,9 @@ def inventory(edge: Edge, folder: Path, closed: int) -> Path:
     # Files of this machine are those of the host, but for k3s itself and its data.
     k3s = {**HERE, "k3s_cluster_bin_dir": str(edge.folder), "k3s_cluster_data_dir": str(edge.server.layout.data)}
     away = {"ansible_port": closed, "ansible_ssh_common_args": "-o ConnectTimeout=5"}
-    hosts = {"node-1": k3s, "half-1": k3s, "edge-2": away, "edge-3": away, "away-1": away}
+    hosts = {"node-1": k3s, "half-1": k3s, "part-1": k3s, "edge-2": away, "edge-3": away, "away-1": away}
     hosts["other-1"] = {**HERE, "k3s_cluster_bin_dir": str(folder)}
-    hosts["left-1"] = {**away, "compliance_k3s_servers": False}
+    hosts["left-1"] = hosts["part-2"] = {**away, "compliance_k3s_servers": False}
     (folder / "t.sites.yml").write_text(yaml.safe_dump(federation), encoding="utf-8")
     for host, variables in hosts.items():
         path = folder / "host_vars" / f"{host}.yml"
@@ -109,7 +110,11 @@ def test_what_is_no_server_is_told_as_such(found):
 
 
 def test_a_server_that_is_left_alone_is_not_known(found):
-    assert found["KEY-03", "left"]["reason"] == "No evidence of it was gathered."
+    assert results(found, "left") == dict.fromkeys(BY_SERVERS, "not_assessed")
+    assert found["KEY-03", "left"]["reason"] == "Server left-1: it was not logged in to."
+    # Beside one that was read it is missed where each has its own.
+    assert (found["OPS-05-K", "part"]["result"], found["SUP-03-K", "part"]["result"]) == ("pass", "not_assessed")
+    assert "server part-2: it was not logged in to" in found["SUP-03-K", "part"]["reason"]
 
 
 def test_an_api_that_is_away_takes_nothing_from_the_server(found):
