@@ -30,6 +30,7 @@ options:
       - The kubeconfig file that reaches the cluster, on the host where the module runs. Required with O(api=true).
       - If not set, the environment variable E(VIRT8RA_KUBECONFIG) is used.
     type: path
+    required: false
   k3s:
     description:
       - Whether the module runs on a server of the cluster, and reads its files under C(/etc/rancher/k3s) and asks its C(k3s).
