@@ -29,7 +29,9 @@ options:
     elements: dict
     required: true
   evidence:
-    description: What C(compliance_evidence) returned as C(evidence), of each host and cluster.
+    description:
+      - What M(virt8ra.federation.compliance_evidence) and M(virt8ra.federation.cluster_evidence) returned as C(evidence), of each host and cluster.
+      - Several of one host or cluster are put together. What was gathered twice is taken from the newer one.
     type: list
     elements: dict
     default: []

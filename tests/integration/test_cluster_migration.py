@@ -80,7 +80,7 @@ import json, sys
 from pathlib import Path
 from tests.doubles.kubernetes.client import Cluster
 
-double, fault = Cluster(Path(sys.argv[1]), []), json.loads(sys.argv[2])
+double, fault = Cluster(Path(sys.argv[1]), {}), json.loads(sys.argv[2])
 double.fault(fault)
 while "down" in fault:
     try:

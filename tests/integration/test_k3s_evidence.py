@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.k3s_host import K3sHost
@@ -27,12 +28,20 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> K3sHost:
     config.parent.mkdir(parents=True)
     config.write_text(f"data-dir: {tmp_path}/data\nsecrets-encryption: true\n", encoding="utf-8")
     monkeypatch.setenv("K3S_CONFIG_FILE", str(config))
+    # Files are found below the root, the stand-in finds its own.
+    (tmp_path / str(tmp_path / "data/server").lstrip("/")).mkdir(parents=True)
     return K3sHost(tmp_path, str(binary))
+
+
+def only(fact: dict[str, Any]) -> dict[str, Any]:
+    (found,) = fact["data"]["servers"]
+    assert found["server"] == "edge-1"
+    return dict(found)
 
 
 def test_snapshots_as_k3s_lists_them(host):
     made = snapshots.save(Layout(f"{host.root}/data"), {"bootstrap": "", "objects": {}}, "nightly", "", True, "edge-1")
-    fact = k3s_facts(host, datetime.now(timezone.utc))["snapshots"]["data"]
+    fact = only(k3s_facts(host, "edge-1", datetime.now(timezone.utc))["snapshots"])
     assert fact["found"] == "k3s etcd-snapshot list --output json"
     (found,) = fact["snapshots"]
     assert found["name"] == made["name"] and found["bytes"] == Path(made["path"]).stat().st_size
@@ -40,7 +49,7 @@ def test_snapshots_as_k3s_lists_them(host):
 
 
 def test_a_server_that_is_not_running_is_told_as_such(host):
-    facts = k3s_facts(host, datetime.now(timezone.utc))
+    facts = k3s_facts(host, "edge-1", datetime.now(timezone.utc))
     assert "secrets-encrypt status" in facts["secrets_encryption"]["error"]
-    assert facts["snapshots"]["data"]["newest"] is None
-    assert facts["server_config"]["data"]["config"]["secrets-encryption"] is True
+    assert only(facts["snapshots"])["newest"] is None
+    assert only(facts["server_config"])["config"]["secrets-encryption"] is True

@@ -322,6 +322,7 @@ LAYERS = {
     "countries": 1,
     "crew": 1,
     "portable": 1,
+    "plain_yaml": 1,
     "site_reports": 1,
     "extents": 1,
     "fields": 2,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from .. import plain_yaml
 from ..errors import BackendError, NotFoundError
 
 try:
@@ -35,18 +37,27 @@ _TAIL = 1 << 20
 
 @dataclass(frozen=True)
 class K3sHost:
-    """``root``: where the host's files are, ``binary``: k3s as it is called."""
+    """``root``: where the host's files are; ``binary``: k3s as it is called; ``data_dir``: as its command line names it, empty for none."""
 
     root: Path = Path("/")
     binary: str = BINARY
+    data_dir: str = ""
+
+    def check_server(self, data_dir: str) -> None:
+        """NotFoundError where no k3s server is installed."""
+        remedy = "declare the role of the node as it is, or name k3s_binary and k3s_data_dir"
+        if shutil.which(self.binary) is None:
+            raise NotFoundError(f"this is no k3s server, as {self.binary} is not there", remedy=remedy)
+        if not self._at(f"{data_dir}/server").is_dir():
+            raise NotFoundError(f"this is no k3s server, as {data_dir}/server is not there", remedy=remedy)
 
     def document(self, path: str) -> Any:
         """A YAML file's content; None where there is no such file. BackendError for one that cannot be read."""
-        if not HAS_YAML:
-            raise BackendError("PyYAML is not installed on the server", remedy="install python3-yaml there")
         text = self._text(path)
         if text is None:
             return None
+        if not HAS_YAML:
+            return _plain(text, path)
         try:
             return yaml.safe_load(text)
         except yaml.YAMLError as error:
@@ -73,7 +84,7 @@ class K3sHost:
         """How they were found, and the snapshots of etcd: as k3s lists them, else the files in the folder, in the same form."""
         asked = ["etcd-snapshot", "list", "--output", "json"]
         try:
-            told = self._ask(asked)
+            told = self._ask([*asked, "--data-dir", data_dir])
             if isinstance(told, dict):
                 return f"k3s {' '.join(asked)}", list(told.get("items") or [])
         except BackendError:
@@ -133,6 +144,15 @@ class K3sHost:
             return json.loads(done.stdout)
         except ValueError:
             raise BackendError(f"the answer of {said} is not JSON", remedy="run it by hand on the server") from None
+
+
+def _plain(text: str, path: str) -> Any:
+    """Servers need not have PyYAML, and k3s' files seldom need it."""
+    try:
+        return plain_yaml.read(text)
+    except plain_yaml.NotPlain as error:
+        what = f"{path} has in {error} what cannot be read without PyYAML"
+        raise BackendError(what, remedy="install python3-yaml on the server") from None
 
 
 def _written(seconds: float) -> str:

@@ -130,6 +130,9 @@ def _inventory(site: Site, found: Sequence[Subject]) -> dict[str, Any]:
     dark = [subject for subject in found if subject.fault]
     if dark:
         return {"error": f"{dark[0].type} {dark[0].name} is not known: {dark[0].fault}"}
+    unread = [subject.name for subject in found if subject.type == "cluster" and "data" not in subject.facts.get("nodes", {})]
+    if unread:
+        return {"error": f"the nodes of cluster {unread[0]} could not be read"}
     untold = [subject.name for subject in found if subject.type == "vm" and "policy" not in subject.facts]
     if untold:
         return {"error": f"the inventory does not tell whether VM {untold[0]} is managed"}
@@ -141,7 +144,7 @@ def _inventory(site: Site, found: Sequence[Subject]) -> dict[str, Any]:
     missing: list[str] = []
     for cluster in site.clusters:
         for subject in found:
-            if (subject.type, subject.name) == ("cluster", cluster.name) and "data" in subject.facts.get("nodes", {}):
+            if (subject.type, subject.name) == ("cluster", cluster.name):
                 seen = _names(subject.facts["nodes"]["data"])
                 named = {node.name for node in cluster.nodes}
                 unknown += [f"node {name} of cluster {cluster.name}" for name in sorted(seen - named)]

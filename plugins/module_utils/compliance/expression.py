@@ -155,6 +155,10 @@ class Expression:
                 raise InputError(f"gives {name}() {count} arguments", option=option, value=text, remedy=remedy)
         return cls(text, compiled)
 
+    def reads(self, root: str) -> frozenset[str] | None:
+        """The keys of a mapping that it reads, ``disks`` of ``facts.disks[0]``; None where it may be any of them."""
+        return _reads(self.compiled.parsed, root)
+
     def search(self, data: Mapping[str, Any], today: str) -> Any:
         """What it gives on that day; ComplianceError where JMESPath or one of its functions cannot."""
         try:
@@ -173,6 +177,37 @@ def _calls(node: Any) -> Iterator[tuple[str, int]]:
             yield node["value"], len(node["children"])
         for child in node.get("children", ()):
             yield from _calls(child)
+
+
+def _reads(node: Any, root: str) -> frozenset[str] | None:
+    if not isinstance(node, dict):
+        return frozenset()
+    if _is_field(node, root):
+        return None
+    children = list(node.get("children", ()))
+    if node.get("type") == "subexpression":
+        if _is_field(children[0], root):
+            return _key(children[1])
+        # What follows a dot is read of what stands before it.
+        children = children[:1]
+    keys: set[str] = set()
+    for child in children:
+        more = _reads(child, root)
+        if more is None:
+            return None
+        keys |= more
+    return frozenset(keys)
+
+
+def _key(node: Any) -> frozenset[str] | None:
+    """Of what follows the mapping and a dot; None where that is no plain name."""
+    while node.get("type") == "index_expression":
+        node = node["children"][0]
+    return frozenset({str(node["value"])}) if node.get("type") == "field" else None
+
+
+def _is_field(node: Any, name: str) -> bool:
+    return isinstance(node, dict) and node.get("type") == "field" and node.get("value") == name
 
 
 def _known(table: Mapping[str, Any]) -> str:

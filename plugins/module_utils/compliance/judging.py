@@ -3,6 +3,8 @@
 
 """Controls judged of subjects; pure. What is not known is never a pass.
 
+Whether a control applies is asked first, as soon as what its ``when`` reads is known: what does not apply needs no evidence.
+
 An expression sees ``subject`` (type, name, site), ``site`` (its entry in the federation file), ``facts`` (the data of each area that was
 measured), ``attestation``, ``parameters``, ``today`` and ``federation`` (``{name, sites}``).
 """
@@ -115,11 +117,6 @@ class _Bench:
         )
 
     def _verdict(self, control: Control, subject: Subject, attestation: dict[str, Any] | None) -> _Verdict:
-        unknown = self._unknown(control, subject, attestation)
-        if unknown:
-            return _Verdict("not_assessed", _sentence(unknown))
-        if attestation is not None and attestation["expires"] < self._today:
-            return _Verdict("fail", f"The attestation of {control.attested} expired on {attestation['expires']}.", (attestation,))
         seen = {
             "subject": subject.label(),
             "site": self._entries[subject.site],
@@ -130,38 +127,57 @@ class _Bench:
             "federation": self._federation,
         }
         try:
-            return self._judged(control, seen)
+            asked = control.when if control.when and not self._unknown(control, subject, attestation, control.when) else None
+            if asked is not None and self._give(asked, seen) in (None, False):
+                return _Verdict("not_applicable", "It does not apply to what was found here.")
+            unknown = self._unknown(control, subject, attestation)
+            if unknown:
+                return _Verdict("not_assessed", _sentence(unknown))
+            if attestation is not None and self._expired(attestation):
+                return _Verdict(
+                    "fail", f"The attestation of {control.attested} expired on {attestation['expires']}.", (attestation,)
+                )
+            return self._judged(control, subject, seen)
         except ComplianceError as error:
             return _Verdict("error", _sentence(error.sentence()))
 
-    def _unknown(self, control: Control, subject: Subject, attestation: dict[str, Any] | None) -> str:
-        """Why it cannot be judged; empty where it can."""
-        if subject.fault:
+    def _expired(self, attestation: dict[str, Any]) -> bool:
+        return bool(attestation["expires"] < self._today)
+
+    def _unknown(
+        self, control: Control, subject: Subject, attestation: dict[str, Any] | None, asked: Expression | None = None
+    ) -> str:
+        """Why it cannot be judged, or why one expression of it cannot be asked; empty where it can."""
+        areas = None if asked is None else asked.reads("facts")
+        attested = bool(control.attested) and (asked is None or asked.reads("attestation") != frozenset())
+        needs = [area for area in control.needs if areas is None or area in areas]
+        if subject.fault and (asked is None or areas != frozenset()):
             return subject.fault
-        if control.attested and attestation is None:
+        if attested and (attestation is None or (asked is not None and self._expired(attestation))):
             return f"site {subject.site} has no attestation of {control.attested}"
-        for area in control.needs:
+        for area in needs:
             fact = subject.facts.get(area)
             if fact is None:
-                return f"{area} was not measured"
+                return f"{area} was not measured" + (f": {subject.silence}" if subject.silence else "")
             if "error" in fact:
                 return f"{area} could not be measured: {fact['error']}"
         return ""
 
-    def _judged(self, control: Control, seen: dict[str, Any]) -> _Verdict:
-        if control.when is not None and self._give(control.when, seen) in (None, False):
-            return _Verdict("not_applicable", "It does not apply to what was found here.")
+    def _judged(self, control: Control, subject: Subject, seen: dict[str, Any]) -> _Verdict:
         passed = self._give(control.passes, seen)
         if passed is None:
             return _Verdict("not_assessed", "The expression gave nothing.")
         if not isinstance(passed, bool):
             return _Verdict("error", f"The expression gave {_short(passed)}, which is neither true nor false.")
-        if passed:
-            told = self._give(control.tells, seen)
-            return _Verdict("pass", _sentence(told if isinstance(told, str) else control.title))
-        found = self._give(control.offending, seen)
-        offending = tuple(found) if isinstance(found, list) else () if found is None else (found,)
-        return _Verdict("fail", _failed(control.reason, offending), offending)
+        if not passed:
+            found = self._give(control.offending, seen)
+            offending = tuple(found) if isinstance(found, list) else () if found is None else (found,)
+            return _Verdict("fail", _failed(control.reason, offending), offending)
+        for area in control.needs:
+            for why in subject.facts[area].get("missing", ()):
+                return _Verdict("not_assessed", _sentence(f"{area} could not be measured everywhere: {why}"))
+        told = self._give(control.tells, seen)
+        return _Verdict("pass", _sentence(told if isinstance(told, str) else control.title))
 
     def _give(self, expression: Expression | None, seen: dict[str, Any]) -> Any:
         return None if expression is None else expression.search(seen, self._today)

@@ -1,7 +1,11 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Subjects as evidence gives them, joined over all calls, and with those that the federation file declares; pure."""
+"""Subjects as evidence gives them, joined over all calls, and with those that the federation file declares; pure.
+
+Of a fact that was gathered twice, the newer data holds, or the later one of the same time. Data of several servers, ``{"servers":
+[{"server": name, …}]}``, is put together.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +23,17 @@ ABSENT = "no evidence of it was gathered"
 
 @dataclass
 class Subject:
-    """``facts``: ``{"how", "data"}`` or ``{"how", "error"}`` by area. ``fault``: why nothing at all is known of it; empty for none."""
+    """``facts`` by area, as ``evidence.fact`` has them. ``fault``: why nothing at all is known of it; empty for none.
+
+    ``silence``: why a call told nothing of it, although another one told something.
+    """
 
     type: str
     name: str
     site: str
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     fault: str = ""
+    silence: str = ""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -45,20 +53,23 @@ def read_subjects(evidence: Sequence[Any], sites: Iterable[Site], where: str = "
     :param evidence: what compliance_evidence returned as ``evidence``, of each call
     """
     known = {site.name: site for site in sites}
-    found: dict[tuple[str, str, str], Subject] = {}
-    newest = ""
+    documents: list[tuple[str, tuple[Subject, ...]]] = []
     for index, given in enumerate(evidence):
         fields = Fields(given, f"{where}[{index}]")
-        newest = max(newest, fields.text("collected"))
-        for subject in fields.each("subjects", _read):
+        collected, subjects = fields.text("collected"), fields.each("subjects", _read)
+        fields.finish()
+        for subject in subjects:
             if subject.site not in known:
                 remedy = f"use one of {', '.join(sorted(known)) or 'none'}"
                 raise InputError("is no site of the federation", option=f"{where}[{index}]", value=subject.site, remedy=remedy)
+        documents.append((collected, subjects))
+    found: dict[tuple[str, str, str], Subject] = {}
+    for _collected, subjects in sorted(documents, key=lambda document: document[0]):
+        for subject in subjects:
             _join(found, subject)
-        fields.finish()
     for declared in _declared(known.values()):
         found.setdefault(declared.key, declared)
-    return [found[key] for key in sorted(found)], newest
+    return [found[key] for key in sorted(found)], max((collected for collected, _subjects in documents), default="")
 
 
 def _read(data: Any, where: str) -> Subject:
@@ -71,8 +82,9 @@ def _read(data: Any, where: str) -> Subject:
         fault=fields.text("error"),
     )
     fields.finish()
+    read.silence = "" if read.facts else read.fault
     for area, fact in read.facts.items():
-        if not isinstance(fact, dict) or ("data" in fact) == ("error" in fact):
+        if not isinstance(fact, dict) or ("data" in fact) == ("error" in fact) or not isinstance(fact.get("missing", []), list):
             remedy = "write how with either data or error"
             raise InputError("is no fact", option=f"{where}.facts.{area}", value=fact, remedy=remedy)
     return read
@@ -83,8 +95,27 @@ def _join(found: dict[tuple[str, str, str], Subject], subject: Subject) -> None:
     there = found.setdefault(subject.key, subject)
     if there is subject:
         return
-    there.facts.update(subject.facts)
+    for area, fact in subject.facts.items():
+        there.facts[area] = _joined(there.facts[area], fact) if area in there.facts else fact
+    there.silence = there.silence or subject.silence
     there.fault = there.fault and subject.fault
+
+
+def _joined(older: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
+    """Data says more than an error, whichever is newer; what is missing in either is missing in both."""
+    joined = dict(newer if "data" in newer or "error" in older else older)
+    servers = {**_servers(older), **_servers(newer)}
+    if _servers(older) and _servers(newer):
+        joined["data"] = {**newer["data"], "servers": [servers[name] for name in sorted(servers)]}
+    missing = sorted({str(why) for fact in (older, newer) for why in fact.get("missing", ())})
+    return {**joined, "missing": missing} if missing else joined
+
+
+def _servers(fact: dict[str, Any]) -> dict[str, Any]:
+    """Data of each server, by its name; empty for data of another kind."""
+    data = fact.get("data")
+    listed = data.get("servers") if isinstance(data, dict) else None
+    return {str(one.get("server")): one for one in listed if isinstance(one, dict)} if isinstance(listed, list) else {}
 
 
 def _declared(sites: Iterable[Site]) -> Iterable[Subject]:

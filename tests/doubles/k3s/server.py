@@ -25,6 +25,7 @@ from ..kubernetes.http import Request, Response
 from ..kubernetes.http import Server as Http
 from . import agent, etcd, log, pki, snapshots, supervisor, tokens, web
 from .api import ADDRESS, MEMBER, Api, unavailable
+from .audit import AuditLog
 from .datastore import NoQuorum, Sqlite, State
 from .kubelet import node_addresses, node_name
 from .paths import KUBECONFIG, Layout, link, write
@@ -53,6 +54,8 @@ class Server:
         self._http = Http(self.handle)
         self._password = ""
         self._watches: set[Any] = set()
+        arguments = dict(argument.partition("=")[::2] for argument in settings.whole("kube-apiserver-arg"))
+        self._audit = AuditLog(arguments.get("audit-log-path", ""))
 
     # Before anything listens.
 
@@ -285,6 +288,7 @@ class Server:
         early = await self._unlike_the_api(request)
         if early:
             return early
+        self._audit.note(request)
         if self.api is None:
             return await self._forward(request)
         if request.flag("watch"):

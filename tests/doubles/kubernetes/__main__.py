@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--san", action="append", default=[], help="more names of the server's certificate")
     parser.add_argument("--busybox", type=Path, default=Path("/bin/busybox"), help="a static busybox for pods")
     parser.add_argument("--nodes", type=int, default=1, help="how many nodes, all ready")
+    parser.add_argument("--tls", default="TLSv1.2", help="the oldest version of TLS that it agrees to")
     parser.add_argument("--no-controllers", action="store_true", help="nothing happens but what requests do")
     parser.add_argument("--durable", action="store_true", help="a write is answered when it is on the disk")
     given = vars(parser.parse_args())

@@ -11,6 +11,7 @@ import json
 import secrets
 import ssl
 import subprocess
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,9 +61,15 @@ def make(folder: Path, name: str, sans: Sequence[str]) -> None:
     issue(folder, "admin", "/O=system:masters/CN=system:admin", "extendedKeyUsage=clientAuth\n")
 
 
-def context(folder: Path) -> ssl.SSLContext:
+def context(folder: Path, oldest: str = "TLSv1.2") -> ssl.SSLContext:
+    """``oldest``: the oldest version of TLS that it agrees to."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    if oldest < "TLSv1.2":
+        # Above level 0, OpenSSL does not use the signatures of old versions.
+        made.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        made.minimum_version = ssl.TLSVersion[oldest.replace(".", "_")]
     made.load_cert_chain(folder / "server.crt", folder / "server.key")
     made.load_verify_locations(folder / "ca.crt")
     made.verify_mode = ssl.CERT_OPTIONAL

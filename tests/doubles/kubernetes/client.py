@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parents[3]
 class Cluster:
     """``with Cluster.start(folder, name="es") as cluster``; options are those of ``python -m tests.doubles.kubernetes``."""
 
-    def __init__(self, folder: Path, arguments: list[str]) -> None:
+    def __init__(self, folder: Path, options: dict[str, Any]) -> None:
         self.folder = folder
-        self._arguments = arguments
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -34,8 +34,13 @@ class Cluster:
         a write only when it is on the disk."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        cluster = cls(folder, options)
+        cluster._run()
+        return cluster
+
+    def _arguments(self) -> list[str]:
         arguments = []
-        for name, value in options.items():
+        for name, value in self._options.items():
             if name == "controllers":
                 arguments += [] if value else ["--no-controllers"]
             elif name == "durable":
@@ -44,9 +49,7 @@ class Cluster:
                 arguments += [f"--san={each}" for each in value]
             else:
                 arguments.append(f"--{name}={value}")
-        cluster = cls(folder, arguments)
-        cluster._run()
-        return cluster
+        return arguments
 
     @property
     def kubeconfig(self) -> Path:
@@ -71,7 +74,7 @@ class Cluster:
     def _run(self) -> None:
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "tests.doubles.kubernetes", "--folder", str(self.folder), *self._arguments]
+        command = [sys.executable, "-m", "tests.doubles.kubernetes", "--folder", str(self.folder), *self._arguments()]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
@@ -99,9 +102,10 @@ class Cluster:
             process.kill()
             process.wait()
 
-    def restart(self) -> None:
-        """Anew, on the same port and with all that it knew."""
+    def restart(self, **options: Any) -> None:
+        """Anew, on the same port and with all that it knew; with these options in place of those of before."""
         self.stop()
+        self._options = {**self._options, **options}
         self._run()
 
     def freeze(self, seconds: float) -> None:

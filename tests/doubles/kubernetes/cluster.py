@@ -49,6 +49,7 @@ class Options:
     nodes: int = 1
     controllers: bool = True
     durable: bool = False
+    tls: str = "TLSv1.2"
 
 
 class Cluster:
@@ -96,7 +97,7 @@ class Cluster:
         self._load()
         self.controllers.prepare()
         port = options.port or int(self._remembered("port", 0))
-        await self.server.start(options.address, port, certificates.context(folder))
+        await self.server.start(options.address, port, certificates.context(folder, options.tls))
         port = self.server.address[1]
         self.url = f"https://{advertised}:{port}"
         furnish(self.resources, self.registry, options.version, options.nodes, self.url)

@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: The virt8ra.federation authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A fact: how something was measured, and what came of it, or why nothing came of it."""
+"""A fact: how something was measured, and what came of it, or why nothing came of it.
+
+It may have ``missing`` as well: sentences about parts that could not be measured. What was measured of the others can fail, and not pass.
+"""
 
 from __future__ import annotations
 

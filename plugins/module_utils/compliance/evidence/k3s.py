@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,8 @@ from .cluster import mapping
 
 DATA_DIR = "/var/lib/rancher/k3s"
 HIDDEN = "(hidden)"
-_SECRETS = ("token", "secret-key", "access-key", "password", "datastore-endpoint", "vpn-auth")
+_SECRETS = ("token", "secret-key", "access-key", "password", "passphrase", "credential", "datastore-endpoint", "vpn-auth")
+_USERINFO = re.compile(r"(//)[^/\s]*@")
 _LISTS = ("kube-apiserver-arg", "kube-controller-manager-arg", "kube-scheduler-arg", "kubelet-arg", "kube-proxy-arg", "etcd-arg")
 
 
@@ -47,25 +49,39 @@ def server_config(files: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     The flags of components, which stand in the configuration as ``name=value``, are told by their names as well.
     """
     config = merged(files)
-    shown = {key: HIDDEN if any(word in key for word in _SECRETS) else _plain(value) for key, value in sorted(config.items())}
     return {
         "files": [path for path, _content in files],
-        "config": shown,
+        "config": {key: _shown(key, value) for key, value in sorted(config.items())},
         "arguments": {key[: -len("-arg")]: _flags(config.get(key)) for key in _LISTS},
     }
 
 
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, (str, bool, int, float, list)) else str(value)
+def _shown(name: str, value: Any) -> Any:
+    """Without what is secret by its name, names and passwords in URLs, and what has a shape that k3s does not know."""
+    if value is None:
+        return None
+    if any(word in name.lower() for word in _SECRETS):
+        return HIDDEN
+    if isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return _argument(value) if name in _LISTS else _USERINFO.sub(rf"\1{HIDDEN}@", value)
+    return [_shown(name, one) for one in value] if isinstance(value, (list, tuple)) else HIDDEN
+
+
+def _argument(written: str) -> str:
+    name, equals, value = written.partition("=")
+    return f"{name}{equals}{_shown(name.lstrip('-'), value)}"
 
 
 def _flags(value: Any) -> dict[str, str]:
     pairs = (str(one).lstrip("-").partition("=") for one in _items(value))
-    return {name: told if equals else "true" for name, equals, told in pairs}
+    return {name: str(_shown(name, told)) if equals else "true" for name, equals, told in pairs}
 
 
-def data_dir(config: Mapping[str, Any]) -> str:
-    return str(config.get("data-dir") or DATA_DIR).rstrip("/")
+def data_dir(config: Mapping[str, Any], given: str = "") -> str:
+    """Where k3s keeps its data; ``given`` on its command line wins over its files."""
+    return str(given or config.get("data-dir") or DATA_DIR).rstrip("/")
 
 
 def encryption(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,8 +186,8 @@ def registries(document: Any) -> dict[str, Any]:
 
 
 def _bare(endpoint: Any) -> str:
-    """Without a name and password before the host."""
-    scheme, found, rest = str(endpoint).partition("://")
+    """Without a name and password before the host, and without a query."""
+    scheme, found, rest = str(endpoint).partition("?")[0].partition("://")
     host, slash, path = (rest if found else scheme).partition("/")
     return f"{scheme if found else 'https'}://{host.rpartition('@')[2]}{slash}{path}"
 

@@ -119,7 +119,10 @@ def _fact(fact: Any) -> str:
     if not isinstance(fact, Mapping) or "how" not in fact:
         return f"as attested in the federation file</p><pre>{escape(_cut(fact))}</pre>"
     how = f"got by <code>{escape(plain(fact['how']))}</code></p>"
-    return how + (f"<p>{escape(plain(fact['error']))}</p>" if "error" in fact else f"<pre>{escape(_cut(fact.get('data')))}</pre>")
+    if "error" in fact:
+        return f"{how}<p>{escape(plain(fact['error']))}</p>"
+    missing = "".join(f"<p>missing: {escape(plain(why))}</p>" for why in fact.get("missing", ()))
+    return f"{how}<pre>{escape(_cut(fact.get('data')))}</pre>{missing}"
 
 
 def _cut(value: Any) -> str:

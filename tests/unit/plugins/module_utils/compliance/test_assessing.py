@@ -114,6 +114,20 @@ def test_what_nobody_declared_is_unknown(tmp_path):
     )
 
 
+def test_nodes_that_were_not_read_are_no_inventory(tmp_path):
+    sites = [{**SITES[0], "clusters": [{"name": "edge", "nodes": [{"name": "edge-1"}]}]}]
+    edge = {"type": "cluster", "name": "edge", "site": "es"}
+    nodes = {"how": "x", "data": [{"name": "edge-1"}, {"name": "edge-2"}]}
+
+    def judged(**facts):
+        evidence = [{"collected": STAMP, "subjects": [KVM, {**edge, "facts": facts}]}]
+        return finding(tmp_path, "SEC-06", "es", sites=sites, evidence=evidence)
+
+    assert judged(nodes=nodes).offending == ("node edge-2 of cluster edge",)
+    for facts in ({}, {"nodes": {"how": "x", "error": "forbidden"}}):
+        assert judged(**facts).reason == "Inventory could not be measured: the nodes of cluster edge could not be read."
+
+
 def test_a_host_that_is_away_is_not_assessed(tmp_path):
     away = [{"collected": "", "subjects": [{"type": "hypervisor", "name": "es-1", "site": "es", "error": "it did not answer"}]}]
     assert finding(tmp_path, "LOC-01", "es-1", evidence=away).reason == "It did not answer."

@@ -53,7 +53,25 @@ def test_without_evidence_it_is_not_assessed(name):
 
 @pytest.mark.parametrize("name", ["KEY-03", "LOG-02", "OPS-05-K", "SEC-02-K", "SUP-03-K"])
 def test_what_only_k3s_has_does_not_apply_elsewhere(name):
-    assert judged(name, {"version": {"distribution": "other"}, **CASES[name]["pass"]}).result == "not_applicable"
+    other = {"version": {"distribution": "other"}}
+    assert judged(name, {**other, **CASES[name]["pass"]}).result == "not_applicable"
+    assert judged(name, other).result == "not_applicable"
+
+
+@pytest.mark.parametrize("name", ["KEY-03", "LOG-02", "OPS-05-K", "SEC-02-K", "SUP-03-K"])
+def test_what_a_server_tells_is_judged_without_the_api(name):
+    assert judged(name, CASES[name]["pass"]).result == "pass"
+    assert all(judged(name, facts).result == "fail" for facts in CASES[name]["fail"])
+    assert judged(name, {}).result == "not_assessed"
+
+
+def test_the_server_that_is_wrong_is_named():
+    named = [judged(name, facts).offending[-1]["server"] for name, facts in FAILS if facts_of_two(facts)]
+    assert named == ["b"] * 4
+
+
+def facts_of_two(facts):
+    return any(len(data.get("servers", ())) == 2 for data in facts.values())
 
 
 def test_a_declared_endpoint_or_network_is_allowed():

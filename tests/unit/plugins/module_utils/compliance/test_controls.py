@@ -116,6 +116,23 @@ def test_functions(text, gives):
     assert Expression.compile(text, "passes").search({"x": 1}, TODAY) == gives
 
 
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("facts.disks[?!luks].name && length(facts.version.nodes) > `0`", {"disks", "version"}),
+        ('facts."two-words"[0][1].facts', {"two-words"}),
+        ("facts.disks[].name | [0]", {"disks"}),
+        ("site.country == 'ES'", set()),
+        ("facts.*.name", None),
+        ("facts.[disks, version]", None),
+        ("keys(facts)", None),
+        ("each_with(facts.disks, {all: facts})", None),
+    ],
+)
+def test_what_an_expression_reads(text, keys):
+    assert Expression.compile(text, "when").reads("facts") == keys
+
+
 @pytest.mark.parametrize("text", ["days_since('soon')", "in_networks('host', [x])", "length(`1`)"])
 def test_what_cannot_be_evaluated_is_one_sentence(text):
     with pytest.raises(ComplianceError) as error:

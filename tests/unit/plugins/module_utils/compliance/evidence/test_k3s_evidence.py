@@ -9,16 +9,21 @@ import json
 from datetime import datetime, timezone
 
 import pytest
+from ansible_collections.virt8ra.federation.plugins.module_utils.backends import k3s_host
 from ansible_collections.virt8ra.federation.plugins.module_utils.backends.k3s_host import K3sHost
 from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence import k3s
-from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.k3s_areas import k3s_facts
+from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.evidence.k3s_areas import OWN, SHARED, k3s_facts
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
 CONFIG = """\
 token: t0p
+agent-token: 90210
 data-dir: /srv/k3s
 etcd-s3: true
 etcd-s3-endpoint: s3.example.eu:9000
+etcd-s3-proxy: http://proxyuser:proxypw@proxy.example.eu:3128
+etcd-arg: [initial-cluster-token=etcdt0p]
+odd: {password: nested}
 kube-apiserver-arg:
   - audit-policy-file=/etc/rancher/k3s/audit.yaml
   - audit-log-path=/var/log/audit.log
@@ -26,7 +31,7 @@ kube-apiserver-arg:
 DROP_IN = "protect-kernel-defaults: true\nkube-apiserver-arg+: [audit-log-maxage=30]\n"
 REGISTRIES = """\
 mirrors:
-  docker.io: {endpoint: ["https://user:pw@mirror.example.eu/v2", "http://10.0.0.9:5000"]}
+  docker.io: {endpoint: ["https://user:pw@mirror.example.eu/v2?key=qu3ry", "http://10.0.0.9:5000"]}
 configs:
   "10.0.0.9:5000": {auth: {username: u, password: s3cret}, tls: {insecure_skip_verify: true}}
 """
@@ -54,13 +59,16 @@ def host(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     (tmp_path / "bin/k3s").chmod(0o755)
+    (tmp_path / "srv/k3s/server").mkdir(parents=True)
     return K3sHost(tmp_path, str(tmp_path / "bin/k3s"))
 
 
 def data(host, area):
-    fact = k3s_facts(host, NOW)[area]
+    fact = k3s_facts(host, "edge-1", NOW)[area]
     assert "data" in fact, fact
-    return fact["data"]
+    (found,) = fact["data"]["servers"]
+    assert found.pop("server") == "edge-1"
+    return found
 
 
 def test_the_configuration_is_that_of_all_files(host):
@@ -69,6 +77,15 @@ def test_the_configuration_is_that_of_all_files(host):
     assert found["arguments"]["kube-apiserver"]["audit-log-maxage"] == "30"
     assert found["arguments"]["kube-apiserver"]["audit-log-path"] == "/var/log/audit.log"
     assert found["config"]["protect-kernel-defaults"] is True
+
+
+def test_without_pyyaml_it_is_the_same(host, monkeypatch):
+    told = k3s_facts(host, "edge-1", NOW)
+    monkeypatch.setattr(k3s_host, "HAS_YAML", False)
+    assert k3s_facts(host, "edge-1", NOW) == told
+    (host.root / "etc/rancher/k3s/registries.yaml").write_text("mirrors:\n  a: &one s3cret\n", encoding="utf-8")
+    fact = k3s_facts(host, "edge-1", NOW)["registries"]
+    assert "registries.yaml has in line 2 what cannot be read without PyYAML" in fact["error"] and "s3cret" not in fact["error"]
 
 
 def test_which_keys_of_the_configuration_are_hidden():
@@ -86,8 +103,18 @@ def test_which_keys_of_the_configuration_are_hidden():
 
 
 def test_no_secret_is_told(host):
-    told = json.dumps(k3s_facts(host, NOW))
-    assert not any(secret in told for secret in ("t0p", "s3cret", "pw@", "aescbckey"))
+    told = json.dumps(k3s_facts(host, "edge-1", NOW))
+    secrets = ("t0p", "90210", "s3cret", "pw@", "aescbckey", "proxypw", "etcdt0p", "nested", "qu3ry")
+    assert not [secret for secret in secrets if secret in told]
+    assert "proxy.example.eu:3128" in told
+
+
+def test_arguments_stay_as_they_are_but_for_secrets():
+    files = [("a", {"kube-apiserver-arg": ["--audit-log-maxage=30", "profiling", "x-password=y"], "kubelet-arg": "token=x"})]
+    found = k3s.server_config(files)
+    assert found["config"]["kube-apiserver-arg"] == ["--audit-log-maxage=30", "profiling", "x-password=(hidden)"]
+    assert found["config"]["kubelet-arg"] == "token=(hidden)"
+    assert found["arguments"]["kube-apiserver"] == {"audit-log-maxage": "30", "profiling": "true", "x-password": "(hidden)"}
 
 
 def test_the_audit_log_is_as_old_as_its_last_whole_event(host):
@@ -132,12 +159,22 @@ def test_a_snapshot_that_failed_is_none():
 
 def test_a_file_that_is_no_yaml_is_a_fault_without_its_text(host):
     (host.root / "etc/rancher/k3s/config.yaml").write_text("token: [s3cret", encoding="utf-8")
-    facts = k3s_facts(host, NOW)
+    facts = k3s_facts(host, "edge-1", NOW)
     assert "is no YAML" in facts["server_config"]["error"]
     assert "s3cret" not in json.dumps(facts)
 
 
-def test_a_host_without_k3s(tmp_path):
-    facts = k3s_facts(K3sHost(tmp_path, str(tmp_path / "k3s")), NOW)
-    assert "is not there" in facts["secrets_encryption"]["error"]
-    assert facts["audit_log"]["data"]["newest"] is None
+def test_what_is_no_server_is_told_in_all_areas(host):
+    (host.root / "srv/k3s/server").rmdir()
+    for one, what in ((host, "/srv/k3s/server"), (K3sHost(host.root, str(host.root / "no/k3s")), "no/k3s")):
+        facts = k3s_facts(one, "edge-1", NOW)
+        assert set(facts) == {*SHARED, *OWN}
+        for area, fact in facts.items():
+            assert fact["error"].startswith("server edge-1: this is no k3s server") and what in fact["error"]
+            assert fact.get("missing", []) == ([fact["error"]] if area in OWN else [])
+
+
+def test_the_command_line_wins_over_the_file(host):
+    (host.root / "opt/data/server/db/snapshots").mkdir(parents=True)
+    there = K3sHost(host.root, host.binary, "/opt/data")
+    assert data(there, "snapshots")["found"] == "files in /opt/data/server/db/snapshots"

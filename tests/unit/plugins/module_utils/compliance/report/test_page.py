@@ -67,6 +67,13 @@ class Reader(HTMLParser):
         self.text += data
 
 
+def test_parts_that_could_not_be_measured_are_shown_with_the_evidence():
+    whole = sample()
+    fact = {"how": "test", "data": {"servers": []}, "missing": [f"server a: {HOSTILE['markup']}"]}
+    whole["findings"][0]["evidence"] = {"registries": fact}
+    assert f"missing: server a: {HOSTILE['markup']}" in Reader(html(whole)).text
+
+
 @pytest.mark.parametrize(
     "page", [html(sample()), html(report([])), glance(EVERY), glance({})], ids=["sample", "empty", "glance", "nothing"]
 )
