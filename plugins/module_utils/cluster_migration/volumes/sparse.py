@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from ...backends.cluster import Running
 from .listing import Entry
 from .pods import Mover
 from .sending import Count, Shorter
@@ -42,6 +43,8 @@ rm -f "$said"
 _HEAD = re.compile(rb"F (\d+) (\d+) (-?\d+) (\d+) (\d+) ([0-7]+)")
 _PIECE = re.compile(rb"W (\d+) (\d+)")
 _LONGEST_LINE = 200
+# An exit status from here on tells of a signal.
+_KILLED = 128
 # Lines of commands, the data right behind them: N name size, W first-block blocks, T size, E.
 _WRITE = rf"""cd /data || exit 9
 umask 077
@@ -95,7 +98,7 @@ def read_filled(source: Mover, files: Sequence[Entry]) -> Iterator[tuple[Entry, 
     try:
         send(source, running, names)
         running.close_stdin()
-        stream = _Lines(source, pieces(running))
+        stream = _Lines(source, running)
         while True:
             line = stream.line()
             if not line:
@@ -117,6 +120,8 @@ def _content(source: Mover, stream: _Lines) -> Iterator[tuple[int, bytes]]:
         line = stream.line()
         if line == b"E":
             return
+        if not line:
+            raise stream.cut_off()
         piece = _PIECE.fullmatch(line)
         if piece is None or int(piece[2]) > _PIECE_BLOCKS * BLOCK:
             raise Shorter(source)
@@ -124,12 +129,18 @@ def _content(source: Mover, stream: _Lines) -> Iterator[tuple[int, bytes]]:
 
 
 class _Lines:
-    """Lines and data behind them, out of the pieces of a stream."""
+    """Lines and data behind them, out of what a command at the source prints."""
 
-    def __init__(self, source: Mover, stream: Iterator[bytes]) -> None:
+    def __init__(self, source: Mover, running: Running) -> None:
         self._source = source
-        self._stream = stream
+        self._running = running
+        self._stream = pieces(running)
         self._held = bytearray()
+
+    def cut_off(self) -> Shorter:
+        """What is printed ended in the middle of a file. Lost is raised where the command was killed: its pod is to be made anew."""
+        finish(self._source, self._running, allowed=range(_KILLED))
+        return Shorter(self._source)
 
     def _more(self) -> bool:
         piece = next(self._stream, b"")
@@ -139,9 +150,11 @@ class _Lines:
     def line(self) -> bytes:
         """Without its newline; empty at the end."""
         while (end := self._held.find(b"\n", 0, _LONGEST_LINE)) < 0:
-            if len(self._held) >= _LONGEST_LINE or not self._more():
+            if len(self._held) >= _LONGEST_LINE:
+                raise Shorter(self._source)
+            if not self._more():
                 if self._held:
-                    raise Shorter(self._source)
+                    raise self.cut_off()
                 return b""
         found = bytes(self._held[:end])
         del self._held[: end + 1]
@@ -150,7 +163,7 @@ class _Lines:
     def read(self, size: int) -> bytes:
         while len(self._held) < size:
             if not self._more():
-                raise Shorter(self._source)
+                raise self.cut_off()
         found = bytes(self._held[:size])
         del self._held[:size]
         return found

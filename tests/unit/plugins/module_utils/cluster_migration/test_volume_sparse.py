@@ -13,15 +13,17 @@ from ansible_collections.virt8ra.federation.plugins.module_utils.backends.cluste
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.listing import Entry
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.pods import Mover
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.sending import Shorter
+from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.shell import Lost
 from ansible_collections.virt8ra.federation.plugins.module_utils.cluster_migration.volumes.sparse import read_filled
 
 HEAD = b"F 0 131075 -5 1000 33 4755\n"
 
 
 class Command:
-    """It says what it is given, in odd pieces, and ends well."""
+    """It says what it is given, in odd pieces, and ends."""
 
-    def __init__(self, output: bytes) -> None:
+    def __init__(self, output: bytes, exit_code: int) -> None:
+        self._exit_code = exit_code
         self._pieces = [output[begin : begin + 7] for begin in range(0, len(output), 7)]
 
     def send(self, data: bytes) -> None:
@@ -31,7 +33,7 @@ class Command:
         return self._pieces.pop(0) if self._pieces else b""
 
     def end(self) -> Ended:
-        return Ended(0, "")
+        return Ended(self._exit_code, "")
 
     def close(self) -> None:
         pass
@@ -44,12 +46,12 @@ class Command:
         return True
 
 
-def told(output: bytes) -> list[tuple[Entry, list[tuple[int, bytes]]]]:
+def told(output: bytes, exit_code: int = 0) -> list[tuple[Entry, list[tuple[int, bytes]]]]:
     class Api:
         name = "es"
 
         def run(self, *_given: Any, **_more: Any) -> Command:
-            return Command(output)
+            return Command(output, exit_code)
 
     mover: Any = Mover(Api(), "shop", "data", "pod")  # type: ignore[arg-type]
     files = [Entry(b"./f", stat.S_IFREG | 0o644, (0, 0), 10, 10)]
@@ -69,3 +71,10 @@ def test_a_file_that_became_shorter_is_never_taken_for_whole(rest: bytes) -> Non
         told(HEAD + rest)
     with pytest.raises(Shorter):
         told(b"F 1" + HEAD[3:] + b"E\n")
+
+
+@pytest.mark.parametrize("rest", [b"", b"W 64", b"W 64 4\n", b"W 64 4\nab", b"W 64 4\nabcd"])
+def test_a_command_that_was_killed_is_lost_and_its_file_not_shorter(rest: bytes) -> None:
+    with pytest.raises(Lost, match="was killed") as lost:
+        told(HEAD + rest, exit_code=137)
+    assert not isinstance(lost.value, Shorter)
