@@ -16,6 +16,8 @@ import shutil
 import ssl
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,7 @@ class K3sLab(Lab):
             for name, nodes in clusters.items()
         ] or [{"name": "t-k3s-none", "provider": "tests", "country": "DE"}]
         federation = {"plugin": "virt8ra.federation.sites", "federation": NETWORK, "discover": False, "sites": sites}
+        federation["kubeconfig_path"] = "../kubeconfigs"
         (self.inventory / "t.sites.yml").write_text(yaml.safe_dump(federation), encoding="utf-8")
         connection = {
             "ansible_user": "root",
@@ -182,6 +185,18 @@ class K3sLab(Lab):
         except WebError as error:
             raise AssertionError(str(error)) from None
         return dict(json.loads(answer))
+
+    @contextmanager
+    def kubeconfig(self, cluster: str, host: str) -> Iterator[None]:
+        """The inventory has the kubeconfig of a cluster's administrator, by way of one server."""
+        path = self.folder / "kubeconfigs" / f"{cluster}.kubeconfig"
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        written = self.run(host, "cat /etc/rancher/k3s/k3s.yaml")
+        path.write_text(written.replace("https://127.0.0.1:", f"https://{HOSTS[host]}:"), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.unlink()
 
     def ready(self, host: str) -> dict[str, str]:
         """Node to version, of those that are ready."""

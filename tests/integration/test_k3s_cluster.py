@@ -23,6 +23,8 @@ WHOLE = {**SERVERS, FOUR: "agent"}
 TOKEN, NEXT_TOKEN = "7f3a-the-first-token-of-all", "b812-the-token-after-it"
 OLDER, OLD, NEW, FAR = "v1.33.4+k3s1", "v1.34.1+k3s1", "v1.35.0+k3s1", "v1.36.0+k3s1"
 MEMBERS = "grep -o '\"members\":\\[[^]]*\\]' /var/lib/rancher/k3s/server/db/etcd/member/snap/db"
+# What of compliance only the hosts of servers tell.
+BY_SERVERS = ("KEY-03", "LOG-02", "OPS-05-K", "SEC-02-K", "SUP-03-K")
 only_standin = pytest.mark.skipif(bool(REAL), reason="needs faults or several versions, which one real binary does not have")
 
 
@@ -131,6 +133,57 @@ def test_a_second_run_changes_nothing_and_restarts_nothing(k3s_lab: K3sLab) -> N
     began = {host: k3s_lab.run(host, "systemctl show -p MainPID k3s k3s-agent") for host in WHOLE}
     assert changed(fine(k3s_lab.apply(CLUSTER))) == 0
     assert {host: k3s_lab.run(host, "systemctl show -p MainPID k3s k3s-agent") for host in WHOLE} == began
+
+
+def compliance(lab: K3sLab, cluster: str) -> dict[str, dict[str, Any]]:
+    """Findings of a cluster by control; the playbook went to its end, and changed nothing on the hosts."""
+    folder = lab.folder / "report"
+    told = fine(
+        lab.playbook(
+            "playbooks/compliance.yml", extra={"report_dir": str(folder), "fail_on": "never", "compliance_public_pages": False}
+        )
+    )
+    assert not any(stats["changed"] for host, stats in told["stats"].items() if host != "localhost")
+    written = (folder / "findings.json").read_text(encoding="utf-8")
+    assert TOKEN not in written
+    return {one["control"]: one for one in json.loads(written)["findings"] if one["subject"]["name"] == cluster}
+
+
+def results(findings: dict[str, dict[str, Any]], controls: tuple[str, ...]) -> dict[str, str]:
+    return {control: findings[control]["result"] for control in controls}
+
+
+def test_compliance_knows_what_only_servers_know(k3s_lab: K3sLab) -> None:
+    declare(k3s_lab, WHOLE)
+    assert "No module named 'kubernetes'" in k3s_lab.run(ONE, "python3 -c 'import kubernetes' 2>&1 || true")
+    k3s_lab.run(TWO, "/usr/local/bin/k3s etcd-snapshot save")
+    found = compliance(k3s_lab, CLUSTER)
+    assert results(found, BY_SERVERS) == {**dict.fromkeys(BY_SERVERS, "pass"), "SEC-02-K": "fail"}, found
+    assert [one["server"] for one in found["LOG-02"]["evidence"]["audit_log"]["data"]["servers"]] == [*SERVERS]
+    # The kernel is this machine's, so that these hosts do not protect it; nothing else is wrong with any of them.
+    for offending in found["SEC-02-K"]["offending"]:
+        assert {**offending, "server": ""} == {
+            "server": "",
+            "protect_kernel_defaults": "null",
+            "kubeconfig_mode": "0600",
+            "anonymous_auth": "null",
+            "profiling": "null",
+            "disable_network_policy": "null",
+        }
+    assert [one["server"] for one in found["SEC-02-K"]["offending"]] == [*SERVERS]
+    assert found["SEC-03-K"]["result"] == "not_assessed", "there is no kubeconfig"
+
+    drop_in = "/etc/rancher/k3s/config.yaml.d/99-t.yaml"
+    for host in SERVERS:
+        k3s_lab.run(host, f"mkdir -p $(dirname {drop_in}) && echo 'protect-kernel-defaults: true' > {drop_in}")
+    try:
+        with k3s_lab.kubeconfig(CLUSTER, ONE):
+            found = compliance(k3s_lab, CLUSTER)
+    finally:
+        for host in SERVERS:
+            k3s_lab.run(host, f"rm -f {drop_in}; rmdir --ignore-fail-on-non-empty $(dirname {drop_in})")
+    assert results(found, BY_SERVERS) == dict.fromkeys(BY_SERVERS, "pass"), found
+    assert found["KEY-04-K"]["result"] == found["SUP-04-K"]["result"] == "pass", "what the API tells is in the same report"
 
 
 def test_the_api_outlives_a_server(k3s_lab: K3sLab) -> None:
@@ -253,8 +306,16 @@ def test_a_single_server_with_sqlite_and_an_agent(k3s_lab: K3sLab, empty: dict[s
     fine(k3s_lab.apply(CLUSTER, "absent", k3s_cluster_confirm_uninstall=True))
     for host in HOSTS:
         assert k3s_lab.listing(host) == empty[host], f"an uninstallation left something on {host}"
-    declare(k3s_lab, {FOUR: "server", FIVE: "agent"}, now(), OTHER, k3s_cluster_datastore="sqlite", k3s_cluster_token="")
+    open_to_all = {
+        "k3s_cluster_secrets_encryption": False,
+        "k3s_cluster_audit": False,
+        "k3s_cluster_registries": {"mirrors": {"t-k3s.test": {"endpoint": ["http://10.213.81.250:5000"]}}},
+    }
+    alone = {"k3s_cluster_datastore": "sqlite", "k3s_cluster_token": "", **open_to_all}
+    declare(k3s_lab, {FOUR: "server", FIVE: "agent"}, now(), OTHER, **alone)
     fine(k3s_lab.apply(OTHER))
     assert k3s_lab.ready(FOUR) == dict.fromkeys([FOUR, FIVE], now())
     assert "state.db" in k3s_lab.run(FOUR, "ls /var/lib/rancher/k3s/server/db")
+    found = compliance(k3s_lab, OTHER)
+    assert results(found, BY_SERVERS) == dict.fromkeys(BY_SERVERS, "fail"), found
     assert changed(fine(k3s_lab.apply(OTHER))) == 0
