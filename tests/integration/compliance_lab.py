@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.virt8ra.federation.plugins.module_utils.compliance.controls import read_controls, read_documents
 
 from .lab import INVENTORY, ROOT, SITES, Lab
 
@@ -21,6 +22,9 @@ ROUND_TRIPS = {("lab-es-1", "lab-de-1"): 25.0, ("lab-es-1", "lab-es-2"): 12.0, (
 
 # VMs that are broken on purpose begin so; those of other tests do not count.
 BROKEN = "t-broken"
+
+# What only the hosts of k3s servers tell.
+BY_SERVERS = ("KEY-03", "LOG-02", "OPS-05-K", "SEC-02-K", "SUP-03-K")
 
 Findings = dict[tuple[str, str], dict[str, Any]]
 
@@ -102,6 +106,12 @@ class Federation:
         path = self.folder / name / "findings.json"
         found = json.loads(path.read_text(encoding="utf-8"))["findings"] if path.exists() else []
         return told, {(one["control"], one["subject"]["name"]): one for one in found}
+
+
+def measured_controls(*kinds: str) -> set[str]:
+    """Ids of the role's controls that measure subjects of these kinds."""
+    controls = read_controls(read_documents([str(ROOT / "roles/compliance/files/controls")], "controls"))
+    return {control.id for control in controls if control.how == "measured" and set(kinds) & set(control.applies_to)}
 
 
 def different(before: Findings, after: Findings) -> set[tuple[str, str]]:

@@ -16,11 +16,11 @@ import yaml
 
 pytest.importorskip("kubernetes")
 
+from .compliance_lab import BY_SERVERS
 from .edge import Edge, whole_edge
 from .lab import Lab
 
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}", "ansible_become": False}
-BY_SERVERS = ("KEY-03", "LOG-02", "OPS-05-K", "SEC-02-K", "SUP-03-K")
 
 
 @pytest.fixture(scope="module")

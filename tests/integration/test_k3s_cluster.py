@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from .compliance_lab import BY_SERVERS
 from .k3s_lab import HOSTS, REAL, K3sLab
 
 ONE, TWO, THREE, FOUR, FIVE = HOSTS
@@ -23,8 +24,6 @@ WHOLE = {**SERVERS, FOUR: "agent"}
 TOKEN, NEXT_TOKEN = "7f3a-the-first-token-of-all", "b812-the-token-after-it"
 OLDER, OLD, NEW, FAR = "v1.33.4+k3s1", "v1.34.1+k3s1", "v1.35.0+k3s1", "v1.36.0+k3s1"
 MEMBERS = "grep -o '\"members\":\\[[^]]*\\]' /var/lib/rancher/k3s/server/db/etcd/member/snap/db"
-# What of compliance only the hosts of servers tell.
-BY_SERVERS = ("KEY-03", "LOG-02", "OPS-05-K", "SEC-02-K", "SUP-03-K")
 only_standin = pytest.mark.skipif(bool(REAL), reason="needs faults or several versions, which one real binary does not have")
 
 
